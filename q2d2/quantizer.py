@@ -1,0 +1,273 @@
+"""Q2D2: project -> bound -> pair -> nearest grid point (straight-through) -> unproject (paper, section 3.1).
+
+The codebook is the product of the pairs' grids. It is never written down: an index per pair is all that exists, so there is
+nothing to collapse, no auxiliary loss, and a prefix of the pairs is itself a code at a lower rate. Tanh, scaling and
+snapping run in float32 whatever the autocast dtype: bfloat16 would move 0.7 % of the indices.
+
+This module knows nothing of audio. `Quantizer` is the interface that the baselines share.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from q2d2.grid import TILINGS, AnyGrid, CosetTables, Grid, nearest, stack_cosets
+
+
+class Quantized(NamedTuple):
+    """What a quantizer returns; unpacks as `(features, indices)`."""
+
+    features: Float[Tensor, "batch frames dim"]  # the decoder's input; straight-through gradient to the latent
+    indices: Int64[Tensor, "batch frames pairs"]  # one point index per pair, 0 <= indices[..., p] < points[p]
+
+
+class Quantizer(nn.Module, ABC):
+    """latent [batch frames dim] -> features [batch frames dim] and indices [batch frames pairs].
+
+    "Pair" names one independent symbol of a frame: a pair of channels in Q2D2, a channel in FSQ, a stage in RVQ.
+    """
+
+    def __init__(self, dim: int, points: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.points = tuple(points)
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self.points)
+
+    @property
+    def codebook_size(self) -> int:
+        """Size of the product codebook: an exact Python integer, often past 2**63."""
+        return math.prod(self.points)
+
+    @property
+    def bits_per_frame(self) -> float:
+        """Sum of log2(points) over the pairs: counted, never assumed."""
+        return sum(math.log2(n) for n in self.points)
+
+    @abstractmethod
+    def forward(
+        self,
+        latent: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"] | None = None,
+        num_pairs: int | Int64[Tensor, " batch"] | None = None,
+    ) -> Quantized:
+        """Quantize; `mask` False marks padding (features and indices 0 there).
+
+        `num_pairs` keeps only the first so many pairs (of every row, or per row) in the features; indices hold all pairs.
+        """
+
+    @abstractmethod
+    def indices_to_features(
+        self, indices: Int64[Tensor, "batch frames prefix"]
+    ) -> Float[Tensor, "batch frames dim"]:
+        """Features of the first so many pairs, as `forward(..., num_pairs=prefix)` gives them."""
+
+    def indices_to_tokens(
+        self, indices: Int64[Tensor, "batch frames prefix"]
+    ) -> Int64[Tensor, "batch frames"]:
+        """One integer per frame, mixed radix, pair 0 fastest; OverflowError where 63 bits do not hold it."""
+        token = torch.zeros_like(indices[..., 0])
+        for pair, radix in enumerate(self._radices(indices.shape[-1])):
+            token = token + indices[..., pair] * radix
+        return token
+
+    def tokens_to_indices(
+        self, tokens: Int64[Tensor, "batch frames"], num_pairs: int | None = None
+    ) -> Int64[Tensor, "batch frames prefix"]:
+        """Inverse of `indices_to_tokens`."""
+        pairs = self.num_pairs if num_pairs is None else num_pairs
+        radices = self._radices(pairs)
+        return torch.stack([(tokens // radices[p]) % self.points[p] for p in range(pairs)], dim=-1)
+
+    def _radices(self, pairs: int) -> list[int]:
+        if math.prod(self.points[:pairs]) > 2**63:
+            raise OverflowError(f"{pairs} pairs do not fit one 64-bit token: use the indices per pair, or fewer pairs")
+        return [math.prod(self.points[:pair]) for pair in range(pairs)]
+
+
+def prefix_mask(
+    num_pairs: int | Int64[Tensor, " batch"], pairs: int, device: torch.device
+) -> Bool[Tensor, "rows 1 pairs"]:
+    """True for the pairs that count, per row (one row if `num_pairs` is one number)."""
+    limit = torch.as_tensor(num_pairs, device=device).reshape(-1, 1, 1)
+    return torch.arange(pairs, device=device) < limit
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What Appendix D varies and where the public code differs from the paper. The defaults are the paper's text."""
+
+    input_projection: Literal["tanh", "layernorm", "linear"] = "tanh"  # Table 11; the last two leave z unbounded
+    bound: Literal["half_width", "extent"] = "half_width"  # z' = z l/2 (Eq. 1), or z (l-1)/2 (1 + 1e-3) as in the code
+    straight_through: Literal["bounded", "projected"] = "bounded"  # gradient 1 at z', or at z (l/2 times smaller)
+    gradient: Literal["ste", "rotation", "noise"] = "ste"  # "noise": cell-shaped noise instead of snapping, in training
+
+
+PAPER = Variant()
+OFFICIAL = Variant(bound="extent", straight_through="projected")
+
+
+@dataclass(frozen=True)
+class Q2D2Config:
+    """A `Q2D2` as data."""
+
+    dim: int
+    grids: tuple[AnyGrid, ...]
+    variant: Variant = PAPER
+    kind: Literal["q2d2"] = "q2d2"
+
+
+class Q2D2(Quantizer):
+    """latent [batch frames dim] -> features [batch frames dim], indices int64 [batch frames pairs].
+
+    One grid per pair of projected channels (per triple, with three-dimensional grids). The state dict holds the two
+    projections and nothing else; there are none when `dim` already equals the number of quantized channels.
+    """
+
+    def __init__(self, dim: int, grids: Sequence[Grid], variant: Variant = PAPER) -> None:
+        super().__init__(dim, [grid.num_points for grid in grids])
+        if not grids or len({grid.dimension for grid in grids}) != 1:
+            raise ValueError("Q2D2 needs at least one grid, and all of the same dimension")
+        self.grids = tuple(grids)
+        self.variant = variant
+        self.axes = grids[0].dimension
+        width = self.axes * len(grids)
+        self.project_in: nn.Module = nn.Linear(dim, width) if dim != width else nn.Identity()
+        self.normalize: nn.Module = (
+            nn.LayerNorm(width) if variant.input_projection == "layernorm" else nn.Identity()
+        )
+        self.project_out: nn.Module = nn.Linear(width, dim) if dim != width else nn.Identity()
+
+        extent = torch.tensor([grid.extent for grid in grids])
+        half_width = torch.tensor([grid.half_width for grid in grids])
+        table = torch.zeros(len(grids), max(self.points), self.axes)
+        for row, grid in zip(table, grids, strict=True):
+            row[: grid.num_points] = torch.from_numpy(grid.points)
+        self._keep("extent", extent)
+        self._keep("scale", half_width if variant.bound == "half_width" else extent * (1 + 1e-3))
+        self._keep("point_table", table)
+        for field, value in stack_cosets(list(grids))._asdict().items():
+            self._keep(f"coset_{field}", value)
+
+    @classmethod
+    def from_config(cls, config: Q2D2Config) -> Q2D2:
+        return cls(config.dim, config.grids, config.variant)
+
+    @classmethod
+    def from_levels(
+        cls, levels: Sequence[int], tiling: str = "rhombic", dim: int = 512, variant: Variant = PAPER
+    ) -> Q2D2:
+        """The paper's notation: one number of levels per channel, `[7] * 6` being three pairs of 7 x 7."""
+        if tiling not in TILINGS:
+            raise ValueError(f"unknown tiling {tiling!r}: one of {', '.join(TILINGS)}")
+        grid = TILINGS[tiling]
+        if not levels or len(levels) % grid.dimension:
+            raise ValueError(f"{tiling} grids take {grid.dimension} levels each, got {len(levels)} levels")
+        groups = [tuple(levels[i : i + grid.dimension]) for i in range(0, len(levels), grid.dimension)]
+        return cls(dim, [grid(group) for group in groups], variant)
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        # stored as int32 bit patterns, out of reach of .half() and .bfloat16(), which would move the grid
+        self.register_buffer(f"_{name}_bits", value.float().contiguous().view(torch.int32), persistent=False)
+
+    def _kept(self, name: str) -> Tensor:
+        return self.get_buffer(f"_{name}_bits").view(torch.float32)
+
+    def _tables(self) -> CosetTables:
+        return CosetTables(*(self._kept(f"coset_{field}") for field in CosetTables._fields))
+
+    def project(
+        self, latent: Float[Tensor, "batch frames dim"]
+    ) -> Float[Tensor, "batch frames pairs axes"]:
+        """The paper's z: projected channels in float32, in [-1, 1] after the tanh."""
+        own_dtype = next(self.parameters(), latent).dtype
+        z = self.normalize(self.project_in(latent.to(own_dtype))).float().unflatten(-1, (-1, self.axes))
+        return torch.tanh(z) if self.variant.input_projection == "tanh" else z
+
+    def forward(
+        self,
+        latent: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"] | None = None,
+        num_pairs: int | Int64[Tensor, " batch"] | None = None,
+    ) -> Quantized:
+        with torch.autocast(latent.device.type, enabled=False):
+            z = self.project(latent)
+            bounded = z * self._kept("scale")
+            snapped, indices = nearest(bounded.detach(), self._tables())
+            codes = self._straight_through(z, bounded, snapped) / self._kept("extent")
+            if num_pairs is not None:
+                codes = codes * prefix_mask(num_pairs, self.num_pairs, codes.device).unsqueeze(-1)
+            features = self._unproject(codes, latent.dtype)
+        if mask is not None:
+            features = features * mask.unsqueeze(-1)
+            indices = indices * mask.unsqueeze(-1)
+        return Quantized(features, indices)
+
+    def _straight_through(self, z: Tensor, bounded: Tensor, snapped: Tensor) -> Tensor:
+        if self.variant.gradient == "noise" and self.training:
+            # the error of snapping a uniformly random point of the box: noise with the shape of the grid's own cells
+            random = (2 * torch.rand_like(bounded) - 1) * (self._kept("extent") - 0.5).clamp(min=0.25)
+            return bounded + (nearest(random, self._tables()).points - random)
+        if self.variant.gradient == "rotation":
+            return _rotated(bounded, snapped)
+        carrier = bounded if self.variant.straight_through == "bounded" else z
+        return carrier + (snapped - carrier).detach()
+
+    def _unproject(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        flat = codes.flatten(-2)
+        if isinstance(self.project_out, nn.Linear):
+            flat = flat.to(self.project_out.weight.dtype)
+        return self.project_out(flat).to(dtype)
+
+    def indices_to_codes(
+        self, indices: Int64[Tensor, "batch frames prefix"]
+    ) -> Float[Tensor, "batch frames prefix axes"]:
+        """Grid coordinates of these points over the extent: in [-1, 1] (staggered rows reach a little further)."""
+        pairs = torch.arange(indices.shape[-1], device=indices.device)
+        return self._kept("point_table")[pairs, indices] / self._kept("extent")[: indices.shape[-1]]
+
+    def codes_to_indices(
+        self, codes: Float[Tensor, "batch frames pairs axes"]
+    ) -> Int64[Tensor, "batch frames pairs"]:
+        """Inverse of `indices_to_codes`, for all pairs; any other point gives the nearest code's index."""
+        return nearest(codes.float() * self._kept("extent"), self._tables()).indices
+
+    def indices_to_features(
+        self, indices: Int64[Tensor, "batch frames prefix"]
+    ) -> Float[Tensor, "batch frames dim"]:
+        codes = self.indices_to_codes(indices)
+        missing = self.num_pairs - indices.shape[-1]
+        codes = torch.nn.functional.pad(codes, (0, 0, 0, missing))
+        return self._unproject(codes, next(self.parameters(), codes).dtype)
+
+
+def _rotated(vectors: Tensor, targets: Tensor) -> Tensor:
+    """The value of `targets`, the gradient turned and scaled as `vectors` were (the rotation trick, Fifty et al. 2024).
+
+    A target or vector at the origin has no direction: plain straight-through there.
+    """
+    e, q = vectors.detach(), targets
+    e_norm, q_norm = e.norm(dim=-1, keepdim=True), q.norm(dim=-1, keepdim=True)
+    e_hat, q_hat = e / e_norm.clamp(min=1e-6), q / q_norm.clamp(min=1e-6)
+    middle = e_hat + q_hat
+    r = middle / middle.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum(-1, keepdim=True)
+
+    turned = (q_norm / e_norm.clamp(min=1e-6)) * (
+        vectors - 2 * r * dot(r, vectors) + 2 * q_hat * dot(e_hat, vectors)
+    )
+    usable = (e_norm > 1e-3) & (q_norm > 1e-3)
+    moved = torch.where(usable, turned, vectors)
+    return moved + (q - moved).detach()
