@@ -1,0 +1,175 @@
+"""Audio files and pipes -> float32 blocks [block channels]."""
+
+import math
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+from jaxtyping import Float32, Int16
+
+from q2d2.audio.errors import AudioError, check_file_rate, check_finite, named
+from q2d2.audio.pcm import to_int16
+from q2d2.resampling import to_mono
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf")
+
+_SPOOL_BYTES = 64 * 2**20  # a pipe is kept in memory up to this, then in a temporary file
+_MAX_BLOCK = 2**24  # samples of all channels: what a damaged header claims must not decide on memory
+_MP3_PACKET = 1152
+
+
+def list_audio(folder: str | os.PathLike[str]) -> list[Path]:
+    """Every audio file below `folder`, sorted, hidden ones left out."""
+    if not os.path.isdir(folder):
+        raise AudioError(f"{folder}: is not a folder")
+    paths = [Path(root, name) for root, _, names in os.walk(folder) for name in names]
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
+class StraightOn(soundfile.SoundFile):
+    """A sound file that is read straight on.
+
+    After every read of a seekable file `soundfile` seeks to where it already is. That resets an MP3 decoder,
+    which is heard at every seam, and fails at the end of a FLAC of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Blocks:
+    """An open audio file as an iterator of float32 [block channels]; made by `open_blocks`, used in a `with`.
+
+    A sample that is NaN or infinite, damage, and a file that ends before the length it states raise an
+    AudioError when the reading gets there.
+    """
+
+    def __init__(self, file: soundfile.SoundFile, name: str, block_s: float, opened: ExitStack) -> None:
+        self.name = name
+        self.sample_rate_hz: int = file.samplerate
+        self.num_channels: int = file.channels
+        # A FLAC that was written to a pipe does not state its length: libsndfile gives the largest integer.
+        self.num_frames: int | None = file.frames if file.frames < 2**62 else None
+        self._file = file
+        self._opened = opened
+        self._block_frames = max(
+            1, min(round(block_s * self.sample_rate_hz), _MAX_BLOCK // self.num_channels)
+        )
+
+    def __iter__(self) -> Iterator[Float32[np.ndarray, "_ channels"]]:
+        return self.part(0, None)
+
+    def part(self, start_frame: int, num_frames: int | None) -> Iterator[Float32[np.ndarray, "_ channels"]]:
+        """The blocks of `num_frames` frames (None: all) from `start_frame` on; fewer where the file ends.
+
+        Exact to the sample from the beginning, and from anywhere in WAV and FLAC; libsndfile's seek in an Ogg
+        or in an MP3 of variable bit rate may land some samples away from `start_frame`.
+        """
+        if self.num_frames is not None and not 0 <= start_frame <= self.num_frames:
+            raise AudioError(f"{self.name}: has {self.num_frames} samples, none at {start_frame}")
+        with named(f"{self.name}: cannot be read from {start_frame / self.sample_rate_hz:.3f} s on"):
+            self._file.seek(start_frame)
+        position = start_frame
+        stop = math.inf if num_frames is None else start_frame + num_frames
+        while position < stop:
+            frames = int(min(self._block_frames, stop - position))
+            with named(f"{self.name}: is damaged after {position / self.sample_rate_hz:.3f} s; replace it"):
+                block = self._file.read(frames, dtype="float32", always_2d=True)
+            if not len(block):
+                self._check_complete(position)
+                return
+            check_finite(block, self.name, position, self.sample_rate_hz)
+            position += len(block)
+            yield block
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def __enter__(self) -> "Blocks":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _check_complete(self, position: int) -> None:
+        if position == 0:
+            raise AudioError(f"{self.name}: holds no samples (empty or cut short); replace it")
+        # An MP3 states its length in packets, give or take one at either end.
+        if self.num_frames is not None and position < self.num_frames - 2 * _MP3_PACKET:
+            at_s, stated_s = position / self.sample_rate_hz, self.num_frames / self.sample_rate_hz
+            raise AudioError(
+                f"{self.name}: ends at {at_s:.3f} s of {stated_s:.3f} s (cut short or damaged); replace it"
+            )
+
+
+def open_blocks(path: str | os.PathLike[str], block_s: float = 10.0) -> Blocks:
+    """Open a file ("-": standard input; a named pipe works too) for blocks of at most `block_s` seconds.
+
+    Nothing is decoded yet, and memory stays bounded: what comes through a pipe is copied to a temporary file,
+    since the decoders need to seek.
+    """
+    name = "standard input" if os.fspath(path) == "-" else str(path)
+    with ExitStack() as opened:
+        with named(f"{name}: cannot be opened"):
+            if os.fspath(path) == "-":
+                source: str | tempfile.SpooledTemporaryFile = _spooled(sys.stdin.buffer, name, opened)
+            elif stat.S_ISFIFO(os.stat(path).st_mode):
+                source = _spooled(opened.enter_context(open(path, "rb")), name, opened)
+            else:
+                source = _regular(path, name)
+        convert = f"convert it first: ffmpeg -i {name} OUT.wav"
+        with named(f"{name}: is not audio that can be read, as wav, flac, ogg and mp3 are; {convert}"):
+            file = opened.enter_context(StraightOn(source))
+        check_file_rate(file.samplerate, name)
+        return Blocks(file, name, block_s, opened.pop_all())
+
+
+def read(
+    path: str | os.PathLike[str], start_frame: int = 0, num_frames: int | None = None
+) -> tuple[Float32[np.ndarray, "samples channels"], int]:
+    """File ("-": standard input) -> (samples, sample rate in Hz).
+
+    `start_frame` and `num_frames`, at the file's own rate, read a part without decoding the rest; the result
+    is shorter where the file ends. Memory follows what a file holds, not what its header claims.
+    """
+    with open_blocks(path) as blocks:
+        parts = list(blocks.part(start_frame, num_frames))
+        nothing = np.zeros((0, blocks.num_channels), np.float32)
+        return np.concatenate([nothing, *parts]), blocks.sample_rate_hz
+
+
+def read_int16(path: str | os.PathLike[str]) -> Int16[np.ndarray, " samples"]:
+    """File -> mono int16 at the file's own rate: half the memory of `read`, also while it is read."""
+    with open_blocks(path) as blocks:
+        return np.concatenate([to_int16(to_mono(block)) for block in blocks])
+
+
+def _spooled(pipe: IO[bytes], name: str, opened: ExitStack) -> tempfile.SpooledTemporaryFile:
+    if pipe.isatty():
+        raise AudioError(f"{name}: is a terminal; pipe an audio file into it")
+    spool = opened.enter_context(tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115
+    shutil.copyfileobj(pipe, spool)
+    if not spool.tell():
+        raise AudioError(f"{name}: is empty")
+    spool.seek(0)
+    return spool
+
+
+def _regular(path: str | os.PathLike[str], name: str) -> str:
+    if os.path.isdir(path):
+        raise AudioError(f"{name}: is a folder; give a file")
+    if Path(path).suffix.lower() == ".raw":  # soundfile asks its caller for the format then
+        raise AudioError(f"{name}: has no header to tell its format; convert it to wav first")
+    # libsndfile says "not recognised" of a file that it may not open, and of an empty one
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise AudioError(f"{name}: is empty; replace it")
+    return os.fspath(path)

@@ -1,0 +1,79 @@
+"""What every test shares: the speech-like signal, audio files in a temporary folder, and determinism."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+# Equal results from run to run: float sums depend on the number of threads, examples on hypothesis' seed.
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("q2d2", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("q2d2")
+
+SpeechLike = Callable[..., np.ndarray]
+AudioFile = Callable[..., Path]
+
+
+def make_speech_like(duration_s: float = 2.0, sample_rate_hz: int = 24_000, seed: int = 0) -> np.ndarray:
+    """float32 [samples] with what a speech codec meets: voiced syllables of moving pitch, fricatives, pauses.
+
+    The pitch drifts through a sentence with vibrato on top; harmonics (below the Nyquist rate) fall off and
+    are shaped by two moving formants; each syllable is voiced, noisy or silent, over a faint noise floor.
+    """
+    rng = np.random.default_rng(seed)
+    num_samples = round(duration_s * sample_rate_hz)
+    time_s = np.arange(num_samples) / sample_rate_hz
+    pitch_hz = rng.uniform(95, 220) * 2 ** (
+        0.25 * np.sin(2 * np.pi * 0.4 * time_s + rng.uniform(0, 6)) + 0.02 * np.sin(2 * np.pi * 5.5 * time_s)
+    )
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / sample_rate_hz
+    formants_hz = [
+        base * 2 ** (0.5 * np.sin(2 * np.pi * rate * time_s + rng.uniform(0, 6)))
+        for base, rate in ((550, 1.3), (1600, 0.9))
+    ]
+    voice = np.zeros(num_samples)
+    for harmonic in range(1, 25):
+        frequency_hz = harmonic * pitch_hz
+        gain = (
+            0.02 / harmonic
+            + sum(np.exp(-(((frequency_hz - f) / 250) ** 2)) for f in formants_hz) / harmonic**0.5
+        )
+        voice += np.where(frequency_hz < 0.45 * sample_rate_hz, gain, 0) * np.sin(harmonic * phase)
+    hiss = np.diff(rng.standard_normal(num_samples + 1))  # brighter than white, as fricatives are
+
+    voiced, noisy = np.zeros(num_samples), np.zeros(num_samples)
+    start = 0
+    while start < num_samples:
+        length = min(round(rng.uniform(0.08, 0.3) * sample_rate_hz) + 1, num_samples - start)
+        envelope = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 0.5 * rng.uniform(0.3, 1)
+        kind = rng.choice(["voiced", "noisy", "pause"], p=[0.6, 0.2, 0.2])
+        if kind != "pause":
+            (voiced if kind == "voiced" else noisy)[start : start + length] = envelope
+        start += length
+    signal = 0.2 * voiced * voice + 0.03 * noisy * hiss + 2e-4 * rng.standard_normal(num_samples)
+    return np.clip(signal, -0.95, 0.95).astype(np.float32)
+
+
+@pytest.fixture
+def speech_like() -> SpeechLike:
+    """`speech_like(duration_s=2.0, sample_rate_hz=24_000, seed=0)` -> float32 [samples]."""
+    return make_speech_like
+
+
+@pytest.fixture
+def audio_file(tmp_path: Path) -> AudioFile:
+    """`audio_file(samples, sample_rate_hz, name="clip.wav", **how soundfile writes it)` -> its path."""
+
+    def make(
+        samples: np.ndarray, sample_rate_hz: int = 24_000, name: str = "clip.wav", **how: object
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, sample_rate_hz, **how)
+        return path
+
+    return make
