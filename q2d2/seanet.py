@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from q2d2.encoder import Encoder
+
 
 @dataclass(frozen=True)
 class SEANetConfig:
@@ -95,7 +97,7 @@ def _downsample(channels: int, stride: int) -> nn.Sequential:
     )
 
 
-class SEANetEncoder(nn.Module):
+class SEANetEncoder(Encoder):
     """wav [batch samples] -> latent [batch frames dim], frames = ceil(samples / hop) exactly.
 
     Initialised as PyTorch does. It works down to one sample. Untrained, it answers noise at -20 dBFS with
@@ -113,6 +115,10 @@ class SEANetEncoder(nn.Module):
         )
         self.lstm = nn.LSTM(widths[-1], widths[-1], config.lstm_layers, batch_first=True)
         self.last = nn.Sequential(nn.ELU(), SameConv(widths[-1], config.dim, config.kernel))
+
+    @property
+    def context(self) -> None:
+        return None
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
         if wav.shape[-1] == 0:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from q2d2.decoder import Decoded, Decoder
 from q2d2.spectral import istft_same
 
 GROUPS = 32  # of the group norms
@@ -133,7 +134,7 @@ class ISTFTHead(nn.Module):
             return istft_same(torch.polar(magnitude, phase), self.n_fft, self.hop)
 
 
-class VocosDecoder(nn.Module):
+class VocosDecoder(Decoder):
     """features [batch frames dim] -> wav [batch samples], samples = frames * hop."""
 
     def __init__(self, config: VocosConfig) -> None:
@@ -160,9 +161,21 @@ class VocosDecoder(nn.Module):
         self.embed.apply(_truncated_normal)
         self.blocks.apply(_truncated_normal)
 
-    def forward(self, features: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch samples"]:
+    @property
+    def context(self) -> None:
+        return None
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch frames dim"],
+        num_pairs: Int64[Tensor, " batch"] | None = None,
+        start_frame: Int64[Tensor, " batch"] | None = None,
+        skip: int = 0,
+    ) -> Decoded:
+        """Decode; it is not told the rate, and position means nothing to it."""
         x = self.pos_net(self.embed(features.transpose(1, 2))).transpose(1, 2)
-        return self.head(self.final_norm(self.blocks(self.norm(x))))
+        wav = self.head(self.final_norm(self.blocks(self.norm(x))))
+        return Decoded(wav[:, skip * self.hop :], None)
 
 
 def _truncated_normal(module: nn.Module) -> None:

@@ -1,0 +1,114 @@
+"""Folder <-> codec: `config.json` and `model.safetensors`. JSON and safetensors only, never pickle.
+
+A model is named by where it is: `load()` is the shipped `speech` model, `load("path/to/folder")` a local one,
+`load("owner/name")` one from the Hugging Face hub. Weights are float16 on disk and float32 in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from q2d2.codec import Codec, CodecConfig
+
+SHIPPED = Path(__file__).parent / "models"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class ModelError(ValueError):
+    """A model that cannot be found or loaded: which, why, and what to do."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename it: it is there whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """`write_whole` for a safetensors file."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, dict(metadata))
+        os.replace(temporary, path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file; ModelError if it is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: is not a readable safetensors file ({error}); fetch it again") from error
+
+
+def save(codec: Codec, folder: Path) -> None:
+    """Write `codec` as a model folder, and note the weights' hash in `codec.weights`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    codec.measure_silence()
+    half = {k: v.half() if v.is_floating_point() else v for k, v in codec.state_dict().items()}
+    write_whole(folder / CONFIG, TypeAdapter(CodecConfig).dump_json(codec.config, indent=1) + b"\n")
+    write_tensors(folder / WEIGHTS, half, {})
+    codec.weights = _hash(folder / WEIGHTS)
+
+
+def load(model: str | Path | None = None) -> Codec:
+    """The codec of this folder or hub id (default: the shipped `speech`), ready to run on the CPU; `.to(device)` moves it."""
+    folder = SHIPPED / "speech" if model is None else _folder(model)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder}: holds no model, {name} is missing; `q2d2 train` writes such folders")
+    try:
+        config = TypeAdapter(CodecConfig).validate_json((folder / CONFIG).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelError(f"{folder / CONFIG}: {where}: {first['msg']}") from error
+    codec = Codec(config)
+    state, _ = read_tensors(folder / WEIGHTS)
+    try:
+        codec.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from error
+    codec.weights = _hash(folder / WEIGHTS)
+    return codec.eval()
+
+
+def _folder(model: str | Path) -> Path:
+    """A local folder as it is; anything that looks like `owner/name` is fetched from the hub (or its local cache)."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    parts = str(model).split("/")
+    if isinstance(model, Path) or len(parts) != 2 or not all(parts) or parts[0] in {".", "..", "~"}:
+        raise ModelError(f"{model}: no such folder; give a model folder or a hub id such as owner/name")
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=[CONFIG, WEIGHTS]))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"{model}: is no local folder, and the hub did not give it ({type(error).__name__}); check the name and the "
+            f"network, or download {CONFIG} and {WEIGHTS} by hand into a folder and give that"
+        ) from error
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

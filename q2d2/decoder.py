@@ -1,0 +1,185 @@
+"""features [batch frames dim] -> wav [batch samples]: what a decoder is, and that of the `speech` preset.
+
+Convolutions at 53.3 frames a second, upsampled by 5, decide how to filter a source (`excitation`): for every bin of a short
+inverse STFT a gain and a phase shift for the harmonics, and a gain for the noise. The pitch of the source is decoded from
+the same features, in float64 so that rounding does not add up along the phase. Local in time, see `context`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from q2d2 import excitation
+from q2d2.layers import ConvNeXtBlock
+from q2d2.spectral import istft_same, stft_same
+
+
+class Decoded(NamedTuple):
+    """The waveform, and the pitch behind it where the decoder has one, which the trainer supervises."""
+
+    wav: Float[Tensor, "batch samples"]  # at the codec's sample rate
+    log2_pitch: Float[Tensor, "batch steps"] | None  # log2 Hz, float64; meaningful in voiced speech
+
+
+class Context(NamedTuple):
+    """Frames around a frame that its samples depend on: `before` and `after` through the network.
+
+    `lead` frames in all come before, of which the first `lead - before` matter for the source's phase only.
+    """
+
+    lead: int
+    before: int
+    after: int
+
+
+class Decoder(nn.Module, ABC):
+    """features [batch frames dim] -> wav [batch samples], samples = frames * hop."""
+
+    hop: int  # samples per frame
+
+    @property
+    @abstractmethod
+    def context(self) -> Context | None:
+        """What decoding in pieces must see around each piece; None if it must see the whole signal."""
+
+    @abstractmethod
+    def forward(
+        self,
+        features: Float[Tensor, "batch frames dim"],
+        num_pairs: Int64[Tensor, " batch"],
+        start_frame: Int64[Tensor, " batch"] | None = None,
+        skip: int = 0,
+    ) -> Decoded:
+        """Decode features that hold the first `num_pairs` pairs of each row.
+
+        `start_frame` is the absolute position of each row's first frame (default 0); the samples of the first `skip` frames
+        are left out.
+        """
+
+
+@dataclass(frozen=True)
+class HarmonicDecoderConfig:
+    """A `HarmonicDecoder` as data. One frame is `upsample * hop_fine` samples; `num_pairs` is the largest rate."""
+
+    features: int = 320
+    dim: int = 384
+    layers: int = 5
+    kernel: int = 7
+    fine_dim: int = 256
+    fine_layers: int = 3
+    upsample: int = 5
+    hop_fine: int = 90
+    n_fft: int = 360
+    num_pairs: int = 18
+    pitch_dim: int = 96
+    pitch_steps: int = 3
+    sample_rate_hz: int = 24000
+    kind: Literal["harmonic"] = "harmonic"
+
+
+class PitchHead(nn.Module):
+    """features [batch frames dim] -> log2 of the pitch in Hz [batch steps]; three short convolutions in float64."""
+
+    kernel = 5
+    depth = 3
+
+    def __init__(self, dim: int, hidden: int, steps: int) -> None:
+        super().__init__()
+        widths = [dim, hidden, hidden, steps]
+        self.convs = nn.ModuleList(
+            nn.Conv1d(widths[i], widths[i + 1], self.kernel, padding=self.kernel // 2)
+            for i in range(self.depth)
+        )
+
+    def forward(self, features: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch steps"]:
+        x = features.double().transpose(1, 2)
+        for i, conv in enumerate(self.convs):
+            weight, bias = conv.get_parameter("weight").double(), conv.get_parameter("bias").double()
+            x = nn.functional.conv1d(
+                x if i == 0 else nn.functional.silu(x), weight, bias, padding=self.kernel // 2
+            )
+        # between 43 and 520 Hz, and 150 Hz when the head says nothing
+        return math.log2(150) + (math.log2(520 / 150)) * torch.tanh(x / 2).transpose(1, 2).flatten(1)
+
+
+class HarmonicDecoder(Decoder):
+    """features [batch frames dim] and pairs kept [batch] -> wav [batch samples]. Positions start at multiples of BLOCK."""
+
+    def __init__(self, config: HarmonicDecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.hop = config.upsample * config.hop_fine
+        bins = config.n_fft // 2 + 1
+        self.pitch = PitchHead(config.features, config.pitch_dim, config.pitch_steps)
+        self.embed = nn.Linear(config.features, config.dim)
+        self.rate = nn.Embedding(config.num_pairs + 1, config.dim)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
+        self.up = nn.Linear(config.dim, config.upsample * config.fine_dim)
+        self.source = nn.Linear(3 * bins, config.fine_dim)
+        self.fine = nn.Sequential(
+            *(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers))
+        )
+        self.norm = nn.LayerNorm(config.fine_dim)
+        self.head = nn.Linear(config.fine_dim, 3 * bins)
+        nn.init.normal_(self.rate.weight, std=0.02)
+        nn.init.normal_(self.head.weight, std=0.02)
+        with torch.no_grad():  # start as a quiet vocoder: the source's own phase, more tone than noise
+            self.head.bias.copy_(torch.tensor([-3.0, 0.0, -5.0]).repeat_interleave(bins))
+
+    @property
+    def context(self) -> Context:
+        reach = self.config.kernel // 2
+        fine = self.config.fine_layers * reach + math.ceil(self.config.n_fft / self.config.hop_fine)
+        network = self.config.layers * reach + math.ceil(fine / self.config.upsample)
+        pitch = PitchHead.depth * (PitchHead.kernel // 2) + 1
+        # the phase in a block rests on the pitch since the start of the block before it
+        lead = network + 2 * excitation.BLOCK + pitch
+        return Context(-(-lead // excitation.BLOCK) * excitation.BLOCK, network, max(network, pitch))
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch frames dim"],
+        num_pairs: Int64[Tensor, " batch"],
+        start_frame: Int64[Tensor, " batch"] | None = None,
+        skip: int = 0,
+    ) -> Decoded:
+        log2_pitch = self.pitch(features)
+        with torch.no_grad():
+            source = self._source(log2_pitch)[:, skip * self.config.upsample :]
+            level = torch.log(source.abs() + 1e-3)
+            direction = source / (source.abs() + 1e-6)
+            seen = torch.cat([level, direction.real, direction.imag], dim=-1)
+        x = self.blocks(self.embed(features[:, skip:]) + self.rate(num_pairs).unsqueeze(1))
+        x = self.up(x).unflatten(-1, (self.config.upsample, -1)).flatten(1, 2)
+        x = self.head(self.norm(self.fine(x + self.source(seen))))
+        start = torch.zeros_like(num_pairs) if start_frame is None else start_frame
+        return Decoded(self._filter(x.float(), source, start + skip), log2_pitch)
+
+    def _source(self, log2_pitch: Tensor) -> Tensor:
+        """STFT of the harmonic source [batch fine_frames bins]."""
+        config = self.config
+        pitch_hz = torch.exp2(log2_pitch)
+        step = self.hop // config.pitch_steps
+        turning = excitation.phase(pitch_hz, step, excitation.BLOCK * self.hop, config.sample_rate_hz)
+        wave = excitation.harmonics(turning, pitch_hz.repeat_interleave(step, dim=-1))
+        return stft_same(wave.float(), config.n_fft, config.hop_fine) / math.sqrt(config.n_fft)
+
+    def _filter(self, parameters: Tensor, source: Tensor, start_frame: Tensor) -> Tensor:
+        """Gains and phase shifts applied to harmonics and noise, and the inverse STFT; float32 under any autocast."""
+        with torch.autocast(parameters.device.type, enabled=False):
+            tone, shift, breath = parameters.chunk(3, dim=-1)
+            phases = excitation.noise_phase(
+                start_frame * self.config.upsample, source.shape[1], source.shape[2]
+            )
+            tonal = source * torch.polar(torch.exp(tone.clamp(max=6)), shift)
+            noise = torch.polar(torch.exp(breath.clamp(max=6)), phases)
+            return istft_same(
+                (tonal + noise) * math.sqrt(self.config.n_fft), self.config.n_fft, self.config.hop_fine
+            )

@@ -1,0 +1,123 @@
+"""wav [batch samples] -> latent [batch frames dim]: what an encoder is, and that of the `speech` preset.
+
+It looks at what the ear and a pitch tracker look at: a log-mel spectrum with a short window, the resolved harmonics below
+1.2 kHz, the normalised autocorrelation at 64 lags, and the windowed samples themselves, for what magnitudes do not say. From there small convolutions go from 160 to 53.3 frames a second.
+Everything has a finite reach (`context` frames), so encoding a file whole, in pieces or in a batch is the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from q2d2.layers import ConvNeXtBlock
+from q2d2.spectral import mel_filters, windowed_frames
+
+
+class Encoder(nn.Module, ABC):
+    """wav [batch samples] -> latent [batch frames dim], frames = samples / hop rounded up."""
+
+    hop: int  # samples per frame
+
+    @property
+    @abstractmethod
+    def context(self) -> int | None:
+        """Frames on either side that a frame's latent depends on; None if it depends on the whole signal."""
+
+    @abstractmethod
+    def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
+        """Encode mono audio at the codec's sample rate."""
+
+
+@dataclass(frozen=True)
+class SpectralEncoderConfig:
+    """A `SpectralEncoder` as data. hop = feature_hop * stride."""
+
+    dim: int = 320
+    fine_dim: int = 256
+    fine_layers: int = 2
+    layers: int = 3
+    kernel: int = 5
+    feature_hop: int = 150
+    stride: int = 3
+    sample_rate_hz: int = 24000
+    kind: Literal["spectral"] = "spectral"
+
+
+class SpectralFeatures(nn.Module):
+    """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; fixed, nothing is learnt."""
+
+    short, long, n_fft = 600, 1200, 2400
+    mels, harmonics_hz, lags = 80, 1200, 64
+    pitch_hz = (60.0, 500.0)
+
+    def __init__(self, hop: int, sample_rate_hz: int) -> None:
+        super().__init__()
+        self.hop = hop
+        spacing = sample_rate_hz / self.n_fft
+        self.low_bins = int(self.harmonics_hz / spacing)
+        self.channels = self.mels + self.low_bins // 2 + self.lags + self.short
+        self.register_buffer("mel", mel_filters(sample_rate_hz, self.short, self.mels), persistent=False)
+        # autocorrelation = cosine transform of the power spectrum (below 4 kHz), exact at fractional lags
+        self.pitch_bins = int(4000 / spacing)
+        lowest, highest = self.pitch_hz
+        lag = torch.logspace(math.log10(1 / highest), math.log10(1 / lowest), self.lags, dtype=torch.float64)
+        frequency = torch.arange(self.pitch_bins, dtype=torch.float64) * spacing
+        window = torch.hann_window(self.long, dtype=torch.float64)
+        window_power = torch.fft.rfft(window, n=8 * self.n_fft).abs() ** 2
+        at = torch.fft.rfftfreq(8 * self.n_fft, 1 / sample_rate_hz, dtype=torch.float64)
+        window_acf = torch.cos(2 * math.pi * lag[:, None] * at) @ window_power / window_power.sum()
+        cosines = torch.cos(2 * math.pi * frequency[:, None] * lag) / window_acf.clamp(min=0.05)
+        self.register_buffer("cosines", cosines.float(), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames channels"]:
+        with torch.autocast(wav.device.type, enabled=False):
+            wav = wav.float()
+            frames = windowed_frames(wav, self.short, self.hop)
+            mel = torch.log(torch.fft.rfft(frames).abs() @ self.mel / (self.short / 4) + 1e-4)
+            # below the level of the other features, whatever that of the speech: they are to add to them, not to drown them
+            samples = 0.3 * frames / (frames.square().mean(-1, keepdim=True).sqrt() + 1e-3)
+            long = torch.fft.rfft(windowed_frames(wav, self.long, self.hop), n=self.n_fft)
+            power = long[..., : self.pitch_bins].abs().square() / (self.long / 4) ** 2
+            low = 0.5 * torch.log(power[..., : self.low_bins].unflatten(-1, (-1, 2)).mean(-1) + 1e-8)
+            acf = (power @ self.cosines) / (power.sum(-1, keepdim=True) + 1e-6)
+            return torch.cat([(mel + 6) / 2, (low + 6) / 2, 2 * acf, samples], dim=-1)
+
+
+class SpectralEncoder(Encoder):
+    """wav [batch samples] -> latent [batch frames dim], frames = samples / hop; zeros lie outside the signal."""
+
+    def __init__(self, config: SpectralEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.hop = config.feature_hop * config.stride
+        self.features = SpectralFeatures(config.feature_hop, config.sample_rate_hz)
+        self.embed = nn.Linear(self.features.channels, config.fine_dim)
+        self.fine = nn.Sequential(
+            *(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers))
+        )
+        self.merge = nn.Linear(config.stride * config.fine_dim, config.dim)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
+        self.norm = nn.LayerNorm(config.dim)
+
+    @property
+    def context(self) -> int:
+        reach = self.config.kernel // 2
+        fine_samples = self.features.long // 2 + self.config.fine_layers * reach * self.config.feature_hop
+        return self.config.layers * reach + math.ceil(fine_samples / self.hop)
+
+    def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
+        if wav.shape[-1] % self.hop:
+            raise ValueError(
+                f"the encoder takes whole frames of {self.hop} samples, got {wav.shape[-1]} samples"
+            )
+        fine = self.fine(self.embed(self.features(wav)))
+        merged = self.merge(fine.unflatten(1, (-1, self.config.stride)).flatten(2))
+        return self.norm(self.blocks(merged))

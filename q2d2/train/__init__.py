@@ -1,0 +1,1 @@
+"""Training: data, losses, pitch targets and the loop. Needs the `train` extra."""
