@@ -126,9 +126,7 @@ class FSQ(Quantizer):
             indices = indices.masked_fill(~mask.unsqueeze(-1), 0)
         return Quantized(features, indices)
 
-    def indices_to_features(
-        self, indices: Int64[Tensor, "batch frames prefix"]
-    ) -> Float[Tensor, "batch frames dim"]:
+    def indices_to_features(self, indices: Int64[Tensor, "batch frames prefix"]) -> Float[Tensor, "batch frames dim"]:
         half = self._half_levels(indices.device)[: indices.shape[-1]]
         codes = nn.functional.pad((indices - half) / half, (0, self.num_pairs - indices.shape[-1]))
         return self.fsq.project_out(codes.to(next(self.parameters(), codes).dtype))
@@ -217,9 +215,7 @@ class _Codebooks(Quantizer):
         codes, index, _ = stage(vectors.unsqueeze(0))
         return codes.squeeze(0), index.squeeze(0)
 
-    def indices_to_features(
-        self, indices: Int64[Tensor, "batch frames prefix"]
-    ) -> Float[Tensor, "batch frames dim"]:
+    def indices_to_features(self, indices: Int64[Tensor, "batch frames prefix"]) -> Float[Tensor, "batch frames dim"]:
         total = torch.zeros(*indices.shape[:2], self.dim, dtype=torch.float32, device=indices.device)
         for stage, index in zip(self.stages[: indices.shape[-1]], indices.unbind(-1), strict=True):
             total = total + _codes(stage)[index]
@@ -282,7 +278,5 @@ class Identity(Quantizer):
         features = latent if mask is None else latent.masked_fill(~mask.unsqueeze(-1), 0)
         return Quantized(features, torch.zeros(*latent.shape[:2], 0, dtype=torch.int64, device=latent.device))
 
-    def indices_to_features(
-        self, indices: Int64[Tensor, "batch frames prefix"]
-    ) -> Float[Tensor, "batch frames dim"]:
+    def indices_to_features(self, indices: Int64[Tensor, "batch frames prefix"]) -> Float[Tensor, "batch frames dim"]:
         raise ValueError("the identity keeps no indices: its features cannot be rebuilt, only passed on")

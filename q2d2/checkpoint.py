@@ -71,7 +71,7 @@ def save(codec: Codec, folder: Path) -> None:
 
 
 def load(model: str | Path | None = None) -> Codec:
-    """The codec of this folder or hub id (default: the shipped `speech`), ready to run on the CPU; `.to(device)` moves it."""
+    """The codec of this folder or hub id (default: the shipped `speech`), on the CPU and ready to run."""
     folder = SHIPPED / "speech" if model is None else _folder(model)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -105,8 +105,8 @@ def _folder(model: str | Path) -> Path:
         return Path(snapshot_download(str(model), allow_patterns=[CONFIG, WEIGHTS]))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
-            f"{model}: is no local folder, and the hub did not give it ({type(error).__name__}); check the name and the "
-            f"network, or download {CONFIG} and {WEIGHTS} by hand into a folder and give that"
+            f"{model}: is no local folder, and the hub did not give it ({type(error).__name__}); check the name and "
+            f"the network, or download {CONFIG} and {WEIGHTS} by hand into a folder and give that"
         ) from error
 
 

@@ -1,9 +1,9 @@
 """wav -> latent -> indices -> features -> wav: composes encoder, quantizer and decoder, and knows their rates.
 
 A codec whose encoder and decoder are local in time works in windows: `WINDOW` frames at a time with the context their
-receptive fields need. A long file, a stream and a batch of unequal clips are then all the same thing, a list of windows, and
-give the same indices and the same waveform. Beyond its ends a signal is silent: the encoder sees zeros there, the decoder
-the indices of silence. A codec that is not local (the paper's) sees each clip whole, one at a time.
+receptive fields need. A long file, a stream and a batch of unequal clips are then all the same thing, a list of
+windows, and give the same indices and the same waveform. Beyond its ends a signal is silent: the encoder sees zeros
+there, the decoder the indices of silence. A codec that is not local (the paper's) sees each clip whole, one at a time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pydantic import Discriminator
 from torch import Tensor, nn
 
 from q2d2 import bitstream
+from q2d2.audio import resample, resampled_length, to_mono
 from q2d2.baselines import FSQ, RVQ, VQ, FSQConfig, Identity, IdentityConfig, RVQConfig, VQConfig
 from q2d2.decoder import Decoded, Decoder, HarmonicDecoder, HarmonicDecoderConfig
 from q2d2.encoder import Encoder, SpectralEncoder, SpectralEncoderConfig
 from q2d2.quantizer import Q2D2, Q2D2Config, Quantized, Quantizer
-from q2d2.audio import resample, resampled_length, to_mono
 from q2d2.seanet import SEANetConfig, SEANetEncoder
 from q2d2.vocos import VocosConfig, VocosDecoder
 
@@ -33,9 +33,7 @@ WINDOW = 1536  # frames per window: half a minute of `speech`, a multiple of the
 BATCH_FRAMES = 4 * WINDOW  # frames per pass through the networks, context aside: bounds memory
 
 EncoderConfig = Annotated[SpectralEncoderConfig | SEANetConfig, Discriminator("kind")]
-QuantizerConfig = Annotated[
-    Q2D2Config | FSQConfig | VQConfig | RVQConfig | IdentityConfig, Discriminator("kind")
-]
+QuantizerConfig = Annotated[Q2D2Config | FSQConfig | VQConfig | RVQConfig | IdentityConfig, Discriminator("kind")]
 DecoderConfig = Annotated[HarmonicDecoderConfig | VocosConfig, Discriminator("kind")]
 Samples = np.ndarray | Tensor
 
@@ -94,10 +92,9 @@ class Codec(nn.Module):
             ""  # first 16 hex digits of the weights' SHA-256; written to files, checked when they are decoded
         )
         if self.encoder.hop != self.decoder.hop:
-            raise ValueError(
-                f"encoder and decoder differ in hop: {self.encoder.hop} and {self.decoder.hop} samples"
-            )
+            raise ValueError(f"encoder and decoder differ in hop: {self.encoder.hop} and {self.decoder.hop} samples")
         # what lies beyond the ends of a signal, see `measure_silence`
+        self.silence: Tensor
         self.register_buffer("silence", torch.zeros(self.quantizer.num_pairs, dtype=torch.int64))
 
     @property
@@ -122,9 +119,7 @@ class Codec(nn.Module):
         pairs = self.config.rates.get(rate) if isinstance(rate, str) else rate
         if pairs is None or not 1 <= pairs <= total:
             names = ", ".join(self.config.rates)
-            raise ValueError(
-                f"{self.config.name} has no rate {rate!r}: give one of {names}, or 1 to {total} pairs"
-            )
+            raise ValueError(f"{self.config.name} has no rate {rate!r}: give one of {names}, or 1 to {total} pairs")
         return pairs
 
     def bitrate_bps(self, rate: str | int | None = None) -> float:
@@ -155,24 +150,20 @@ class Codec(nn.Module):
     @overload
     def encode(self, wav: Samples, sample_rate_hz: int, rate: str | int | None = None) -> Codes: ...
     @overload
-    def encode(
-        self, wav: Sequence[Samples], sample_rate_hz: int, rate: str | int | None = None
-    ) -> list[Codes]: ...
+    def encode(self, wav: Sequence[Samples], sample_rate_hz: int, rate: str | int | None = None) -> list[Codes]: ...
     def encode(
         self, wav: Samples | Sequence[Samples], sample_rate_hz: int, rate: str | int | None = None
     ) -> Codes | list[Codes]:
         """Encode one clip, [samples] or [channels samples], or a list of clips of any lengths.
 
-        Any sample rate from 1 kHz; channels are averaged; integers count as PCM. ValueError for an empty clip and for NaN
-        or infinity.
+        Any sample rate from 1 kHz; channels are averaged; integers count as PCM. ValueError for an empty clip and for
+        NaN or infinity.
         """
         pairs = self.num_pairs(rate)
         clips = [wav] if isinstance(wav, np.ndarray | Tensor) else list(wav)
         mono = [_mono(clip, f"clip {i}" if len(clips) > 1 else "the clip") for i, clip in enumerate(clips)]
         signals = [resample(clip, sample_rate_hz, self.config.sample_rate_hz) for clip in mono]
-        parts = self._encode_spans(
-            signals, self._spans([-(-len(s) // self.hop) for s in signals], self.is_local)
-        )
+        parts = self._encode_spans(signals, self._spans([-(-len(s) // self.hop) for s in signals], self.is_local))
         codes = [
             Codes(torch.from_numpy(indices)[:, :pairs], len(clip), sample_rate_hz)
             for indices, clip in zip(parts, mono, strict=True)
@@ -214,15 +205,11 @@ class Codec(nn.Module):
         """The bytes of a `.q2d2` file -> mono float32 at the original sample rate."""
         reader = bitstream.Reader(io.BytesIO(data))
         self.check_header(reader.header)
-        indices = np.concatenate(
-            [chunk for _, chunk in reader] or [np.zeros((0, len(reader.header.points)), np.int64)]
-        )
+        indices = np.concatenate([chunk for _, chunk in reader] or [np.zeros((0, len(reader.header.points)), np.int64)])
         if not len(indices):
             raise ValueError("the file holds no frames")
         samples = reader.header.num_samples
-        assert (
-            samples is not None
-        )  # a complete file states it, and a reader that got here has read a complete one
+        assert samples is not None  # a complete file states it, and a reader that got here has read a complete one
         return self.decode(Codes(torch.from_numpy(indices), samples, reader.header.sample_rate_hz))
 
     def header(self, sample_rate_hz: int, rate: str | int | None = None) -> bitstream.Header:
@@ -241,9 +228,7 @@ class Codec(nn.Module):
         """ValueError if this codec cannot decode such a file."""
         mine = self.header(header.sample_rate_hz)
         if header.points != self.quantizer.points[: len(header.points)] or header.hop != mine.hop:
-            raise ValueError(
-                f"the file was written by another codec ({header.model}): load that one to decode it"
-            )
+            raise ValueError(f"the file was written by another codec ({header.model}): load that one to decode it")
         if header.weights and mine.weights and header.weights != mine.weights:
             raise ValueError(
                 f"the file was written with the weights {header.weights} of {header.model}, but those loaded are "
@@ -264,11 +249,7 @@ class Codec(nn.Module):
         )  # `held` begins at frame `first`; frames before `done` are out
         for block in blocks:
             held = np.concatenate([held, block])
-            while (
-                context is not None
-                and self.is_local
-                and len(held) >= (done + WINDOW + context - first) * self.hop
-            ):
+            while context is not None and self.is_local and len(held) >= (done + WINDOW + context - first) * self.hop:
                 span = _Span(0, done - first, done - first + WINDOW)
                 yield self._encode_spans([held], [span])[0][:, :pairs]
                 done += WINDOW
@@ -287,9 +268,7 @@ class Codec(nn.Module):
         first = done = 0
         for chunk in chunks:
             held = chunk if held is None else np.concatenate([held, chunk])
-            while (
-                context is not None and self.is_local and first + len(held) >= done + WINDOW + context.after
-            ):
+            while context is not None and self.is_local and first + len(held) >= done + WINDOW + context.after:
                 yield self._decode_spans([held], [_Span(0, done - first, done - first + WINDOW)], first)[0]
                 done += WINDOW
                 keep = max(0, done - context.lead)
@@ -311,9 +290,7 @@ class Codec(nn.Module):
         """Spans of like lengths together, a bounded number of frames at a time; singly if the codec is not local."""
         batch: list[_Span] = []
         for span in sorted(spans, key=lambda s: s.stop - s.start, reverse=True):
-            if batch and (
-                not self.is_local or (len(batch) + 1) * (batch[0].stop - batch[0].start) > BATCH_FRAMES
-            ):
+            if batch and (not self.is_local or (len(batch) + 1) * (batch[0].stop - batch[0].start) > BATCH_FRAMES):
                 yield batch
                 batch = []
             batch.append(span)
@@ -368,17 +345,13 @@ class Codec(nn.Module):
 
     def _check(self, codes: Codes) -> None:
         frames, pairs = codes.indices.shape
-        wanted = -(
-            -resampled_length(codes.num_samples, codes.sample_rate_hz, self.config.sample_rate_hz) // self.hop
-        )
+        wanted = -(-resampled_length(codes.num_samples, codes.sample_rate_hz, self.config.sample_rate_hz) // self.hop)
         if frames != wanted or not frames:
             raise ValueError(
                 f"{codes.num_samples} samples at {codes.sample_rate_hz} Hz are {wanted} frames, the codes have {frames}"
             )
         if not 1 <= pairs <= self.quantizer.num_pairs:
-            raise ValueError(
-                f"the codes have {pairs} pairs, {self.config.name} has {self.quantizer.num_pairs}"
-            )
+            raise ValueError(f"the codes have {pairs} pairs, {self.config.name} has {self.quantizer.num_pairs}")
         points = torch.tensor(self.quantizer.points[:pairs], device=codes.indices.device)
         if bool(((codes.indices < 0) | (codes.indices >= points)).any()):
             raise ValueError(f"an index lies outside 0..points-1; the points per pair are {points.tolist()}")
@@ -391,9 +364,7 @@ def _copy_span(row: np.ndarray, whole: np.ndarray, start: int, stop: int) -> Non
 
 
 def _joined(found: dict[_Span, np.ndarray], clips: int) -> list[np.ndarray]:
-    return [
-        np.concatenate([found[span] for span in sorted(found) if span.clip == clip]) for clip in range(clips)
-    ]
+    return [np.concatenate([found[span] for span in sorted(found) if span.clip == clip]) for clip in range(clips)]
 
 
 def _mono(wav: Samples, name: str) -> Float32[np.ndarray, " samples"]:

@@ -1,8 +1,9 @@
 """features [batch frames dim] -> wav [batch samples]: what a decoder is, and that of the `speech` preset.
 
-Convolutions at 53.3 frames a second, upsampled by 5, decide how to filter a source (`excitation`): for every bin of a short
-inverse STFT a gain and a phase shift for the harmonics, and a gain for the noise. The pitch of the source is decoded from
-the same features, in float64 so that rounding does not add up along the phase. Local in time, see `context`.
+Convolutions at 53.3 frames a second, upsampled by 5, decide how to filter a source (`excitation`): for every bin of a
+short inverse STFT a gain and a phase shift for the harmonics, and a gain for the noise. The pitch of the source is
+decoded from the same features, in float64 so that rounding does not add up along the phase. Local in time, see
+`context`.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Decoder(nn.Module, ABC):
     ) -> Decoded:
         """Decode features that hold the first `num_pairs` pairs of each row.
 
-        `start_frame` is the absolute position of each row's first frame (default 0); the samples of the first `skip` frames
-        are left out.
+        `start_frame` is the absolute position of each row's first frame (default 0); the samples of the first `skip`
+        frames are left out.
         """
 
 
@@ -94,23 +95,20 @@ class PitchHead(nn.Module):
         super().__init__()
         widths = [dim, hidden, hidden, steps]
         self.convs = nn.ModuleList(
-            nn.Conv1d(widths[i], widths[i + 1], self.kernel, padding=self.kernel // 2)
-            for i in range(self.depth)
+            nn.Conv1d(widths[i], widths[i + 1], self.kernel, padding=self.kernel // 2) for i in range(self.depth)
         )
 
     def forward(self, features: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch steps"]:
         x = features.double().transpose(1, 2)
         for i, conv in enumerate(self.convs):
             weight, bias = conv.get_parameter("weight").double(), conv.get_parameter("bias").double()
-            x = nn.functional.conv1d(
-                x if i == 0 else nn.functional.silu(x), weight, bias, padding=self.kernel // 2
-            )
+            x = nn.functional.conv1d(x if i == 0 else nn.functional.silu(x), weight, bias, padding=self.kernel // 2)
         # between 43 and 520 Hz, and 150 Hz when the head says nothing
         return math.log2(150) + (math.log2(520 / 150)) * torch.tanh(x / 2).transpose(1, 2).flatten(1)
 
 
 class HarmonicDecoder(Decoder):
-    """features [batch frames dim] and pairs kept [batch] -> wav [batch samples]. Positions start at multiples of BLOCK."""
+    """features [batch frames dim] and pairs kept [batch] -> wav [batch samples]. Starts at multiples of `BLOCK`."""
 
     def __init__(self, config: HarmonicDecoderConfig) -> None:
         super().__init__()
@@ -123,9 +121,7 @@ class HarmonicDecoder(Decoder):
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
         self.up = nn.Linear(config.dim, config.upsample * config.fine_dim)
         self.source = nn.Linear(3 * bins, config.fine_dim)
-        self.fine = nn.Sequential(
-            *(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers))
-        )
+        self.fine = nn.Sequential(*(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers)))
         self.norm = nn.LayerNorm(config.fine_dim)
         self.head = nn.Linear(config.fine_dim, 3 * bins)
         nn.init.normal_(self.rate.weight, std=0.02)
@@ -175,11 +171,7 @@ class HarmonicDecoder(Decoder):
         """Gains and phase shifts applied to harmonics and noise, and the inverse STFT; float32 under any autocast."""
         with torch.autocast(parameters.device.type, enabled=False):
             tone, shift, breath = parameters.chunk(3, dim=-1)
-            phases = excitation.noise_phase(
-                start_frame * self.config.upsample, source.shape[1], source.shape[2]
-            )
+            phases = excitation.noise_phase(start_frame * self.config.upsample, source.shape[1], source.shape[2])
             tonal = source * torch.polar(torch.exp(tone.clamp(max=6)), shift)
             noise = torch.polar(torch.exp(breath.clamp(max=6)), phases)
-            return istft_same(
-                (tonal + noise) * math.sqrt(self.config.n_fft), self.config.n_fft, self.config.hop_fine
-            )
+            return istft_same((tonal + noise) * math.sqrt(self.config.n_fft), self.config.n_fft, self.config.hop_fine)

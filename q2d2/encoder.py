@@ -1,8 +1,9 @@
 """wav [batch samples] -> latent [batch frames dim]: what an encoder is, and that of the `speech` preset.
 
-It looks at what the ear and a pitch tracker look at: a log-mel spectrum with a short window, the resolved harmonics below
-1.2 kHz, the normalised autocorrelation at 64 lags, and the windowed samples themselves, for what magnitudes do not say. From there small convolutions go from 160 to 53.3 frames a second.
-Everything has a finite reach (`context` frames), so encoding a file whole, in pieces or in a batch is the same arithmetic.
+It looks at what the ear and a pitch tracker look at: a log-mel spectrum with a short window, the resolved harmonics
+below 1.2 kHz, the normalised autocorrelation at 64 lags, and the windowed samples themselves, for what magnitudes do
+not say. From there small convolutions go from 160 to 53.3 frames a second. Everything has a finite reach (`context`
+frames), so encoding a file whole, in pieces or in a batch is the same arithmetic.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class SpectralEncoderConfig:
 
 
 class SpectralFeatures(nn.Module):
-    """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; fixed, nothing is learnt."""
+    """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; nothing is learnt."""
 
     short, long, n_fft = 600, 1200, 2400
     mels, harmonics_hz, lags = 80, 1200, 64
@@ -82,7 +83,7 @@ class SpectralFeatures(nn.Module):
             wav = wav.float()
             frames = windowed_frames(wav, self.short, self.hop)
             mel = torch.log(torch.fft.rfft(frames).abs() @ self.mel / (self.short / 4) + 1e-4)
-            # below the level of the other features, whatever that of the speech: they are to add to them, not to drown them
+            # at one level, and below that of the other features: they are to add to them, not to drown them
             samples = 0.3 * frames / (frames.square().mean(-1, keepdim=True).sqrt() + 1e-3)
             long = torch.fft.rfft(windowed_frames(wav, self.long, self.hop), n=self.n_fft)
             power = long[..., : self.pitch_bins].abs().square() / (self.long / 4) ** 2
@@ -100,9 +101,7 @@ class SpectralEncoder(Encoder):
         self.hop = config.feature_hop * config.stride
         self.features = SpectralFeatures(config.feature_hop, config.sample_rate_hz)
         self.embed = nn.Linear(self.features.channels, config.fine_dim)
-        self.fine = nn.Sequential(
-            *(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers))
-        )
+        self.fine = nn.Sequential(*(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers)))
         self.merge = nn.Linear(config.stride * config.fine_dim, config.dim)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
         self.norm = nn.LayerNorm(config.dim)
@@ -115,9 +114,7 @@ class SpectralEncoder(Encoder):
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
         if wav.shape[-1] % self.hop:
-            raise ValueError(
-                f"the encoder takes whole frames of {self.hop} samples, got {wav.shape[-1]} samples"
-            )
+            raise ValueError(f"the encoder takes whole frames of {self.hop} samples, got {wav.shape[-1]} samples")
         fine = self.fine(self.embed(self.features(wav)))
         merged = self.merge(fine.unflatten(1, (-1, self.config.stride)).flatten(2))
         return self.norm(self.blocks(merged))

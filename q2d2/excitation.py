@@ -1,11 +1,11 @@
 """Pitch [batch steps] -> harmonic source [batch samples], and noise by position: what the `speech` decoder filters.
 
-A network learns the envelope of speech in minutes and the fine structure of its pitch in days, so the decoder is given a
-source: a sum of equally strong harmonics of a decoded pitch, and noise. Both depend on the neighbourhood only:
+A network learns the envelope of speech in minutes and the fine structure of its pitch in days, so the decoder is given
+a source: a sum of equally strong harmonics of a decoded pitch, and noise. Both depend on the neighbourhood only:
 
-* The phase is accumulated from the pitch in blocks of `BLOCK` frames. What a block's phase lacks to a whole number of turns
-  is taken off during the next block (a detuning of at most half a turn in 0.6 s, 0.8 Hz), so the phase is continuous and
-  yet depends on the present block and the one before, not on the whole past.
+* The phase is accumulated from the pitch in blocks of `BLOCK` frames. What a block's phase lacks to a whole number of
+  turns is taken off during the next block (a detuning of at most half a turn in 0.6 s, 0.8 Hz), so the phase is
+  continuous and yet depends on the present block and the one before, not on the whole past.
 * The noise is a hash of its position: the same whether a file is decoded whole or from its middle.
 """
 
@@ -45,9 +45,10 @@ def phase(
 def harmonics(
     phase: Float[Tensor, "batch samples"], pitch_hz: Float[Tensor, "batch samples"]
 ) -> Float[Tensor, "batch samples"]:
-    """Sum of cos(k phase) over all harmonics below `TOP_HZ`, at unit power: a Dirichlet kernel, so the sum costs one sine.
+    """Sum of cos(k phase) over all harmonics below `TOP_HZ`, at unit power: a Dirichlet kernel, for the cost of a sine.
 
-    The number of harmonics is blended between its two neighbouring integers, lest one switch on at once as the pitch moves.
+    The number of harmonics is blended between its two neighbouring integers, lest one switch on at once as the pitch
+    moves.
     """
     count = TOP_HZ / pitch_hz
     whole = count.floor()
@@ -63,7 +64,7 @@ def harmonics(
 
 
 def noise_phase(start: Int64[Tensor, " batch"], frames: int, bins: int) -> Float[Tensor, "batch frames bins"]:
-    """Uniform phases in radians for the noise of `frames` frames from absolute frame `start`: an integer hash of position."""
+    """Uniform phases in radians for the noise of `frames` frames from absolute frame `start`: a hash of position."""
     x = start[:, None] * bins + torch.arange(frames * bins, device=start.device)
     x = (x ^ (x >> 16)) * 0x45D9F3B & 0xFFFFFFFF
     x = (x ^ (x >> 16)) * 0x45D9F3B & 0xFFFFFFFF

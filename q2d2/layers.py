@@ -1,4 +1,4 @@
-"""The one block the `speech` encoder and decoder are made of. Local in time: each frame sees its neighbours and no statistics."""
+"""The block that the `speech` encoder and decoder are made of: each frame sees its neighbours, and no statistics."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class ConvNeXtBlock(nn.Module):
-    """[batch frames dim] -> the same: depthwise convolution over time, LayerNorm and a pointwise MLP, added to the input.
+    """[batch frames dim] -> the same: depthwise convolution over time, norm and pointwise MLP, added to the input.
 
-    The convolution sees zeros beyond the ends. It runs as a two-dimensional one, because [batch frames dim] is then already
-    the channels-last layout, for which CPUs have a kernel twice as fast as the one-dimensional.
+    The convolution sees zeros beyond the ends. It runs as a two-dimensional one, because [batch frames dim] is then
+    already the channels-last layout, for which CPUs have a kernel twice as fast as the one-dimensional.
     """
 
     def __init__(self, dim: int, kernel: int, expansion: int = 3, layer_scale: float = 0.2) -> None:

@@ -30,9 +30,7 @@ def check_rate(sample_rate_hz: int) -> None:
     Outside of these bounds a header is damaged, and a minute of "audio" at 1 Hz would take a day at 24 kHz.
     """
     if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
-        raise ValueError(
-            f"a sample rate of {sample_rate_hz} Hz is not within {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
-        )
+        raise ValueError(f"a sample rate of {sample_rate_hz} Hz is not within {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
 
 
 def resampled_length(num_samples: int, from_hz: int, to_hz: int) -> int:

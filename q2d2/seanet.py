@@ -38,9 +38,7 @@ class SEANetConfig:
         if not self.strides or min(self.strides) < 1:
             raise ValueError(f"SEANet needs strides of at least 1, got {self.strides}")
         if self.width < 2 or self.width % 2:
-            raise ValueError(
-                f"the SEANet width is halved inside residual blocks: it must be even, got {self.width}"
-            )
+            raise ValueError(f"the SEANet width is halved inside residual blocks: it must be even, got {self.width}")
         if min(self.dim, self.kernel, self.lstm_layers) < 1:
             raise ValueError(f"dim, kernel and lstm_layers must be at least 1, got {self}")
 

@@ -18,9 +18,7 @@ def _hann(length: int, device: torch.device) -> Tensor:
     return torch.hann_window(length, device=device)
 
 
-def windowed_frames(
-    wav: Float[Tensor, "batch samples"], width: int, hop: int
-) -> Float[Tensor, "batch frames width"]:
+def windowed_frames(wav: Float[Tensor, "batch samples"], width: int, hop: int) -> Float[Tensor, "batch frames width"]:
     """Hann-windowed frames, one per `hop` samples, frame t centred on sample (t + 1/2) hop; zeros outside the signal.
 
     frames = floor(samples / hop); a frame reaches (width - hop) / 2 samples beyond its hop on either side.
@@ -30,19 +28,15 @@ def windowed_frames(
     return padded.unfold(-1, width, hop) * _hann(width, wav.device)
 
 
-def stft_same(
-    wav: Float[Tensor, "batch samples"], n_fft: int, hop: int
-) -> Complex[Tensor, "batch frames bins"]:
+def stft_same(wav: Float[Tensor, "batch samples"], n_fft: int, hop: int) -> Complex[Tensor, "batch frames bins"]:
     """The discrete Fourier transform of `windowed_frames`."""
     return torch.fft.rfft(windowed_frames(wav, n_fft, hop))
 
 
-def istft_same(
-    spectrum: Complex[Tensor, "batch frames bins"], n_fft: int, hop: int
-) -> Float[Tensor, "batch samples"]:
+def istft_same(spectrum: Complex[Tensor, "batch frames bins"], n_fft: int, hop: int) -> Float[Tensor, "batch samples"]:
     """Least-squares inverse of `stft_same`: samples = frames * hop. `n_fft` is a multiple of `hop` (at least twice).
 
-    Overlapped Hann-windowed frames over the overlapped squared window, which is at least half its inner value at the edges.
+    Overlapped Hann-windowed frames over the overlapped squared window, at the edges at least half its inner value.
     """
     window = _hann(n_fft, spectrum.device)
     frames = torch.fft.irfft(spectrum, n=n_fft) * window
@@ -69,9 +63,10 @@ def _overlap_add(frames: Float[Tensor, "batch frames width"], hop: int) -> Float
 def mel_filters(
     sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float = 0.0, fmax_hz: float | None = None
 ) -> Float[Tensor, "bins mels"]:
-    """Triangular filters of unit height, evenly spaced on the HTK mel scale: `librosa.filters.mel(htk=True, norm=None).T`."""
+    """Triangular filters of unit height, even on the HTK mel scale: `librosa.filters.mel(htk=True, norm=None).T`."""
     top = sample_rate_hz / 2 if fmax_hz is None else fmax_hz
-    edges_mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (fmin_hz, top)), n_mels + 2)
+    lowest, highest = (2595 * np.log10(1 + f / 700) for f in (fmin_hz, top))
+    edges_mel = np.linspace(lowest, highest, n_mels + 2)
     edges = 700 * (10 ** (edges_mel / 2595) - 1)
     bins = np.linspace(0, sample_rate_hz / 2, n_fft // 2 + 1)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])

@@ -42,9 +42,7 @@ class VocosConfig:
         if min(self.dim, self.inner, self.layers, self.hop) < 1:
             raise ValueError(f"dim, inner, layers and hop must be at least 1, got {self}")
         if self.width < 1 or self.width % GROUPS:
-            raise ValueError(
-                f"the Vocos width must be a multiple of its {GROUPS} norm groups, got {self.width}"
-            )
+            raise ValueError(f"the Vocos width must be a multiple of its {GROUPS} norm groups, got {self.width}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a probability below 1, got {self.dropout}")
 
@@ -152,9 +150,7 @@ class VocosDecoder(Decoder):
             _group_norm(width),
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.blocks = nn.Sequential(
-            *(ConvNeXt(width, config.inner, 1 / config.layers) for _ in range(config.layers))
-        )
+        self.blocks = nn.Sequential(*(ConvNeXt(width, config.inner, 1 / config.layers) for _ in range(config.layers)))
         self.final_norm = nn.LayerNorm(width, eps=1e-6)
         self.head = ISTFTHead(width, config.n_fft, config.hop)
         # as in the reference: `pos_net` and `head` keep PyTorch's own initialisation

@@ -1,7 +1,7 @@
 """Training speech: the packed corpus (Ogg Opus parts and an index) held in memory as int16, and random crops of it.
 
-Sources are drawn before samples are, so that a few much-recorded speakers do not become the whole world. A crop depends on
-(seed, step) only: a resumed run sees what an uninterrupted one would have.
+Sources are drawn before samples are, so that a few much-recorded speakers do not become the whole world. A crop
+depends on (seed, step) only: a resumed run sees what an uninterrupted one would have.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class Corpus:
             return audio.read_int16(folder / part["file"])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = list(
-                tqdm(pool.map(decode, index), total=len(index), desc="decoding the corpus", unit="part")
-            )
+            decoded = list(tqdm(pool.map(decode, index), total=len(index), desc="decoding the corpus", unit="part"))
         self.sources = []
         for name in dict.fromkeys(part["source"] for part in index):
             own = [i for i, part in enumerate(index) if part["source"] == name]
@@ -80,7 +78,8 @@ class Crops:
         """The batch of this step, peaks between -19 and +1 dB of where the corpus has them (it is packed at 0.7)."""
         rng = np.random.default_rng((self.seed, step))
         rows = []
-        for source in rng.choice(self.corpus.sources, size=self.batch, p=self.probability):
+        for drawn in rng.choice(len(self.corpus.sources), size=self.batch, p=self.probability):
+            source = self.corpus.sources[drawn]
             sizes = np.array([max(0, len(part) - self.samples) for part in source.parts])
             part = source.parts[rng.choice(len(sizes), p=sizes / sizes.sum())]
             start = rng.integers(0, len(part) - self.samples + 1)

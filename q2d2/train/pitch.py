@@ -1,7 +1,8 @@
 """Pitch targets for the `speech` decoder: normalised cross-correlation and a Viterbi path, batched, in plain torch.
 
-Two windows of the signal, one lag apart, are compared at every lag (Talkin 1995, RAPT); the best path through the lags is
-the one that stays correlated and does not jump. Good enough to supervise with; evaluation uses a real pitch tracker.
+Two windows of the signal, one lag apart, are compared at every lag (Talkin 1995, RAPT); the best path through the lags
+is the one that stays correlated and does not jump. Good enough to supervise with; evaluation uses a real pitch
+tracker.
 """
 
 from __future__ import annotations
@@ -17,21 +18,17 @@ LOWEST_HZ, HIGHEST_HZ = 65.0, 480.0
 WINDOW_S = 0.02
 CANDIDATES = 80
 DECIMATION = 3  # correlations need the band of the lower harmonics only, and cost three times less there
-SHORTER_LAG_BONUS = (
-    0.08  # at equal correlation the shorter of two lags (the pitch, not its octave below) wins
-)
+SHORTER_LAG_BONUS = 0.08  # at equal correlation the shorter of two lags (the pitch, not its octave below) wins
 JUMP_COST = 1.2  # per octave and step
 
 
 class Pitch(NamedTuple):
-    log2_hz: Float[
-        Tensor, "batch steps"
-    ]  # log2 of the pitch in Hz; defined everywhere, meaningful where voiced
+    log2_hz: Float[Tensor, "batch steps"]  # log2 of the pitch in Hz; defined everywhere, meaningful where voiced
     voicing: Float[Tensor, "batch steps"]  # 0 (unvoiced) to 1 (clearly voiced): weight of the pitch loss
 
 
 def _correlation(wav: Tensor, hop: int, sample_rate_hz: int) -> Tensor:
-    """Normalised cross-correlation [batch steps lags] of the two windows around the middle of every hop, per sample lag."""
+    """Normalised cross-correlation [batch steps lags] of two windows around the middle of every hop, per lag."""
     longest = int(sample_rate_hz / LOWEST_HZ) + 1
     shortest = int(sample_rate_hz / HIGHEST_HZ)
     width = int(WINDOW_S * sample_rate_hz)
@@ -53,14 +50,10 @@ def _decimated(wav: Tensor) -> Tensor:
     """Every `DECIMATION`-th sample after a low-pass at 80 % of the new Nyquist frequency."""
     reach = 8 * DECIMATION
     at = torch.arange(-reach, reach + 1, device=wav.device)
-    taps = torch.sinc(0.8 * at / DECIMATION) * torch.hann_window(
-        2 * reach + 1, periodic=False, device=wav.device
-    )
+    taps = torch.sinc(0.8 * at / DECIMATION) * torch.hann_window(2 * reach + 1, periodic=False, device=wav.device)
     middle = (DECIMATION - 1) // 2  # keeps sample i of the output in the middle of its DECIMATION inputs
     padded = torch.nn.functional.pad(wav, (reach - middle, reach + middle))
-    return torch.nn.functional.conv1d(
-        padded.unsqueeze(1), (taps / taps.sum())[None, None], stride=DECIMATION
-    )[:, 0]
+    return torch.nn.functional.conv1d(padded.unsqueeze(1), (taps / taps.sum())[None, None], stride=DECIMATION)[:, 0]
 
 
 def _path(score: Tensor, log2_lag: Tensor) -> Tensor:
@@ -100,8 +93,6 @@ def track_pitch(wav: Float[Tensor, "batch samples"], hop: int, sample_rate_hz: i
     peak = around.gather(-1, correlation.gather(-1, around).argmax(-1, keepdim=True))
     left, middle, right = (correlation.gather(-1, peak + shift).squeeze(-1) for shift in (-1, 0, 1))
     curve = left - 2 * middle + right
-    vertex = torch.where(curve < -1e-6, 0.5 * (left - right) / curve, torch.zeros_like(curve)).clamp(
-        -0.5, 0.5
-    )
+    vertex = torch.where(curve < -1e-6, 0.5 * (left - right) / curve, torch.zeros_like(curve)).clamp(-0.5, 0.5)
     lag = peak.squeeze(-1) + vertex + shortest
     return Pitch(torch.log2(sample_rate_hz / lag), ((middle - 0.5) / 0.3).clamp(0, 1))

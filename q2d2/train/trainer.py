@@ -1,8 +1,9 @@
 """The training loop: budgets in steps or minutes, weight averaging, atomic checkpoints, resume.
 
-Reconstruction losses only, so far; `losses` is where further terms join under their names, and `train_step` the one place
-that sums and steps. Progress is a share of the budget (0 to 1), and the learning rate depends on that share alone, so any
-slot of time ends with finished weights. A batch depends on (seed, step) only: resuming goes on where the run was.
+Reconstruction losses only, so far; `losses` is where further terms join under their names, and `train_step` the one
+place that sums and steps. Progress is a share of the budget (0 to 1), and the learning rate depends on that share
+alone, so any slot of time ends with finished weights. A batch depends on (seed, step) only: resuming goes on where the
+run was.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from q2d2.excitation import BLOCK
 from q2d2.train.data import Corpus, Crops
 from q2d2.train.losses import pitch_loss, spectral_losses
 from q2d2.train.pitch import track_pitch
-
 
 STATE = "state.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -139,9 +139,7 @@ class Trainer:
         state, meta = checkpoint.read_tensors(self.config.out / STATE)
         self.step, self.elapsed_s = int(meta["step"]), float(meta["elapsed_s"])
         for prefix, codec in (("weight.", self.codec), ("average.", self.averaged)):
-            codec.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            )
+            codec.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         for name, p in self.codec.named_parameters():
             moments = {key: state[f"{key}.{name}"].to(self.device) for key in MOMENTS}
             self.optimizer.state[p] = {"step": torch.tensor(float(self.step))} | moments
