@@ -1,0 +1,36 @@
+"""`.q2d2` files: frames of indices <-> bytes on a disk or in a pipe. docs/format.md is the specification.
+
+Header, chunks of frames that decode on their own, trailer with a seek table. A file is checked as it is read:
+what comes out is what was written, or an error that names the damage in one line, or (`on_damage="skip"`) the
+undamaged chunks and a list of what is missing. Knows numpy, not torch, and nothing of models: a lower rate is
+a header with fewer points.
+"""
+
+from q2d2.bitstream.header import Header
+from q2d2.bitstream.reader import Damage, Reader
+from q2d2.bitstream.records import (
+    BitstreamError,
+    DamagedChunkError,
+    DamagedTrailerError,
+    HeaderError,
+    NotQ2D2Error,
+    TrailingDataError,
+    TruncatedError,
+    VersionError,
+)
+from q2d2.bitstream.writer import Writer
+
+__all__ = [
+    "BitstreamError",
+    "Damage",
+    "DamagedChunkError",
+    "DamagedTrailerError",
+    "Header",
+    "HeaderError",
+    "NotQ2D2Error",
+    "Reader",
+    "TrailingDataError",
+    "TruncatedError",
+    "VersionError",
+    "Writer",
+]
