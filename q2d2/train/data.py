@@ -59,10 +59,6 @@ class Corpus:
             speakers = {utterance["speaker"] for i in own for utterance in index[i]["utterances"]}
             self.sources.append(Source(name, len(speakers), tuple(decoded[i] for i in own)))
 
-    @property
-    def duration_s(self) -> float:
-        return sum(source.samples for source in self.sources) / 24000
-
 
 class Crops:
     """Batches [batch samples] of random crops at random levels."""
@@ -70,6 +66,12 @@ class Crops:
     def __init__(
         self, corpus: Corpus, batch: int, samples: int, seed: int, source_weights: Mapping[str, float]
     ) -> None:
+        names = [source.name for source in corpus.sources]
+        if unknown := set(source_weights) - set(names):
+            raise ValueError(f"the corpus has no source {', '.join(unknown)}; its sources are {', '.join(names)}")
+        for source in corpus.sources:
+            if all(len(part) <= samples for part in source.parts):
+                raise ValueError(f"every part of {source.name} is shorter than a crop of {samples} samples")
         self.corpus, self.batch, self.samples, self.seed = corpus, batch, samples, seed
         weight = np.array([source_weights.get(s.name, 1 + math.log10(s.speakers)) for s in corpus.sources])
         self.probability = weight / weight.sum()
@@ -86,3 +88,18 @@ class Crops:
             gain = 10 ** (rng.triangular(-19, 1, 1) / 20)
             rows.append(part[start : start + self.samples].astype(np.float32) * np.float32(gain / 32768))
         return torch.from_numpy(np.stack(rows))
+
+
+def validation_clips(
+    folder: Path, sample_rate_hz: int, hop: int, longest_s: float = 3.0, most: int = 20
+) -> list[Float[Tensor, "1 _"]]:
+    """The beginnings of some files of a folder, spread over its sorted list, cut to whole frames of `hop` samples."""
+    files = audio.list_audio(folder)
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no audio to validate on")
+    clips = []
+    for file in files[:: -(-len(files) // most)]:
+        samples, rate_hz = audio.read(file)
+        wav = audio.resample(audio.to_mono(samples), rate_hz, sample_rate_hz)[: int(longest_s * sample_rate_hz)]
+        clips.append(torch.from_numpy(np.pad(wav, (0, -len(wav) % hop)))[None])
+    return clips
