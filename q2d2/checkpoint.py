@@ -1,19 +1,22 @@
 """Folder <-> codec: `config.json` and `model.safetensors`. JSON and safetensors only, never pickle.
 
 A model is named by where it is: `load()` is the shipped `speech` model, `load("path/to/folder")` a local one,
-`load("owner/name")` one from the Hugging Face hub. Weights are float16 on disk and float32 in memory.
+`load("owner/name")` one from the Hugging Face hub. Weights are float16 on disk and float32 in memory, and what they
+compute is known only once they are rounded: a `.q2d2` file names the weights by the hash of the file they came from.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -31,15 +34,15 @@ class ModelError(ValueError):
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, then rename it: it is there whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -60,14 +63,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(f"{path}: is not a readable safetensors file ({error}); fetch it again") from error
 
 
-def save(codec: Codec, folder: Path) -> None:
-    """Write `codec` as a model folder, and note the weights' hash in `codec.weights`."""
+def save(codec: Codec, folder: str | Path) -> None:
+    """Write `codec`, which stays as it is, as a model folder: `load` gives it back with its weights rounded."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    codec.measure_silence()
-    half = {k: v.half() if v.is_floating_point() else v for k, v in codec.state_dict().items()}
+    rounded = copy.deepcopy(codec)
+    rounded.load_state_dict({name: _half(value) for name, value in codec.state_dict().items()})
+    rounded.measure_silence()
+    half = {name: _half(value) for name, value in rounded.state_dict().items()}
     write_whole(folder / CONFIG, TypeAdapter(CodecConfig).dump_json(codec.config, indent=1) + b"\n")
     write_tensors(folder / WEIGHTS, half, {})
-    codec.weights = _hash(folder / WEIGHTS)
 
 
 def load(model: str | Path | None = None) -> Codec:
@@ -77,12 +82,15 @@ def load(model: str | Path | None = None) -> Codec:
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: holds no model, {name} is missing; `q2d2 train` writes such folders")
     try:
-        config = TypeAdapter(CodecConfig).validate_json((folder / CONFIG).read_bytes())
+        # strict, and no unknown fields: a misspelt setting must not become a default
+        config = TypeAdapter(CodecConfig).validate_json((folder / CONFIG).read_bytes(), strict=True, extra="forbid")
+        codec = Codec(config)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ModelError(f"{folder / CONFIG}: {where}: {first['msg']}") from error
-    codec = Codec(config)
+    except ValueError as error:
+        raise ModelError(f"{folder / CONFIG}: {error}") from error
     state, _ = read_tensors(folder / WEIGHTS)
     try:
         codec.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
@@ -103,7 +111,7 @@ def _folder(model: str | Path) -> Path:
         raise ModelError(f"{model}: no such folder; give a model folder or a hub id such as owner/name")
     try:
         return Path(snapshot_download(str(model), allow_patterns=[CONFIG, WEIGHTS]))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # of many unrelated kinds: names, network, permissions, caches
         raise ModelError(
             f"{model}: is no local folder, and the hub did not give it ({type(error).__name__}); check the name and "
             f"the network, or download {CONFIG} and {WEIGHTS} by hand into a folder and give that"
@@ -112,3 +120,9 @@ def _folder(model: str | Path) -> Path:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _half(value: Tensor) -> Tensor:
+    """float16 instead of float32; what that cannot hold (counts beyond 65504, say) stays as it is."""
+    half = value.half() if value.is_floating_point() else value
+    return half if torch.equal(torch.isfinite(half), torch.isfinite(value)) else value

@@ -10,44 +10,28 @@ from __future__ import annotations
 
 import io
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, overload
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
-from pydantic import Discriminator
 from torch import Tensor, nn
 
 from q2d2 import bitstream
-from q2d2.audio import resample, resampled_length, to_mono
-from q2d2.baselines import FSQ, RVQ, VQ, FSQConfig, Identity, IdentityConfig, RVQConfig, VQConfig
-from q2d2.decoder import Decoded, Decoder, HarmonicDecoder, HarmonicDecoderConfig
-from q2d2.encoder import Encoder, SpectralEncoder, SpectralEncoderConfig
-from q2d2.quantizer import Q2D2, Q2D2Config, Quantized, Quantizer
-from q2d2.seanet import SEANetConfig, SEANetEncoder
-from q2d2.vocos import VocosConfig, VocosDecoder
+from q2d2.config import CodecConfig, build
+from q2d2.decoder import Decoded
+from q2d2.quantizer import Quantized
+from q2d2.resampling import check_rate, resample, resampled_length
+from q2d2.signals import Samples, check_signal, mono
+from q2d2.windows import Span, batches, copy_span, joined, regrouped, spans
 
 WINDOW = 1536  # frames per window: half a minute of `speech`, a multiple of the decoder's blocks
-BATCH_FRAMES = 4 * WINDOW  # frames per pass through the networks, context aside: bounds memory
-
-EncoderConfig = Annotated[SpectralEncoderConfig | SEANetConfig, Discriminator("kind")]
-QuantizerConfig = Annotated[Q2D2Config | FSQConfig | VQConfig | RVQConfig | IdentityConfig, Discriminator("kind")]
-DecoderConfig = Annotated[HarmonicDecoderConfig | VocosConfig, Discriminator("kind")]
-Samples = np.ndarray | Tensor
-
-
-@dataclass(frozen=True)
-class CodecConfig:
-    """A codec as data. `rates` names prefixes of the quantizer's pairs, lowest first; the last is the default."""
-
-    name: str
-    encoder: EncoderConfig
-    quantizer: QuantizerConfig
-    decoder: DecoderConfig
-    rates: dict[str, int] = field(default_factory=dict)
-    sample_rate_hz: int = 24000
+BATCH_FRAMES = 4 * WINDOW  # frames per pass through the networks, context included: bounds memory
+UNSAVED = "0" * 16  # instead of a hash: weights that are no file's, and are not checked
 
 
 @dataclass(frozen=True)
@@ -67,14 +51,6 @@ class CodecOutput(NamedTuple):
     decoded: Decoded
 
 
-class _Span(NamedTuple):
-    """Frames `start` to `stop` of clip number `clip`: one row of work."""
-
-    clip: int
-    start: int
-    stop: int
-
-
 class Codec(nn.Module):
     """Speech to indices and back, at one of several rates.
 
@@ -85,14 +61,8 @@ class Codec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder: Encoder = _encoder(config.encoder)
-        self.quantizer: Quantizer = _quantizer(config.quantizer)
-        self.decoder: Decoder = _decoder(config.decoder)
-        self.weights = (
-            ""  # first 16 hex digits of the weights' SHA-256; written to files, checked when they are decoded
-        )
-        if self.encoder.hop != self.decoder.hop:
-            raise ValueError(f"encoder and decoder differ in hop: {self.encoder.hop} and {self.decoder.hop} samples")
+        self.encoder, self.quantizer, self.decoder = build(config)
+        self.weights = UNSAVED  # first 16 hex digits of the weight file's SHA-256: for the headers of `.q2d2` files
         # what lies beyond the ends of a signal, see `measure_silence`
         self.silence: Tensor
         self.register_buffer("silence", torch.zeros(self.quantizer.num_pairs, dtype=torch.int64))
@@ -118,8 +88,8 @@ class Codec(nn.Module):
             return list(self.config.rates.values())[-1] if self.config.rates else total
         pairs = self.config.rates.get(rate) if isinstance(rate, str) else rate
         if pairs is None or not 1 <= pairs <= total:
-            names = ", ".join(self.config.rates)
-            raise ValueError(f"{self.config.name} has no rate {rate!r}: give one of {names}, or 1 to {total} pairs")
+            choices = [*self.config.rates, f"a number of pairs from 1 to {total}"]
+            raise ValueError(f"{self.config.name} has no rate {rate!r}: give {' or '.join(choices)}")
         return pairs
 
     def bitrate_bps(self, rate: str | int | None = None) -> float:
@@ -143,30 +113,44 @@ class Codec(nn.Module):
         """Set the buffer `silence` to the indices of digital silence; call it when the weights have changed."""
         frames = 2 * (self.encoder.context or 0) + 1
         quiet = torch.zeros(1, frames * self.hop, device=self.silence.device)
-        self.silence.copy_(self.quantizer(self.encoder(quiet)).indices[0, frames // 2])
+        with self._evaluating():
+            self.silence.copy_(self.quantizer(self.encoder(quiet)).indices[0, frames // 2])
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Evaluation mode for a while: with training's dropout and moving codebooks, codes would be no codes."""
+        modes = [(module, module.training) for module in self.modules() if module.training]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     # -- clips ---------------------------------------------------------------------------------------------------------
 
     @overload
-    def encode(self, wav: Samples, sample_rate_hz: int, rate: str | int | None = None) -> Codes: ...
+    def encode(self, wav: Samples, sample_rate_hz: SupportsIndex, rate: str | int | None = None) -> Codes: ...
     @overload
-    def encode(self, wav: Sequence[Samples], sample_rate_hz: int, rate: str | int | None = None) -> list[Codes]: ...
     def encode(
-        self, wav: Samples | Sequence[Samples], sample_rate_hz: int, rate: str | int | None = None
+        self, wav: Sequence[Samples], sample_rate_hz: SupportsIndex, rate: str | int | None = None
+    ) -> list[Codes]: ...
+    def encode(
+        self, wav: Samples | Sequence[Samples], sample_rate_hz: SupportsIndex, rate: str | int | None = None
     ) -> Codes | list[Codes]:
         """Encode one clip, [samples] or [channels samples], or a list of clips of any lengths.
 
-        Any sample rate from 1 kHz; channels are averaged; integers count as PCM. ValueError for an empty clip and for
-        NaN or infinity.
+        Any sample rate from 1 kHz; channels are averaged; 16- and 32-bit integers count as PCM; floats beyond full
+        scale (1) are taken as they are. ValueError for an empty clip, NaN, infinity, and floats beyond `LOUDEST`.
         """
-        pairs = self.num_pairs(rate)
+        pairs, from_hz = self.num_pairs(rate), operator.index(sample_rate_hz)
         clips = [wav] if isinstance(wav, np.ndarray | Tensor) else list(wav)
-        mono = [_mono(clip, f"clip {i}" if len(clips) > 1 else "the clip") for i, clip in enumerate(clips)]
-        signals = [resample(clip, sample_rate_hz, self.config.sample_rate_hz) for clip in mono]
-        parts = self._encode_spans(signals, self._spans([-(-len(s) // self.hop) for s in signals], self.is_local))
+        whole = [mono(clip, f"clip {i}" if len(clips) > 1 else "the clip") for i, clip in enumerate(clips)]
+        signals = [resample(clip, from_hz, self.config.sample_rate_hz) for clip in whole]
+        parts = self._encode_spans(signals, self._spans([-(-len(s) // self.hop) for s in signals]))
         codes = [
-            Codes(torch.from_numpy(indices)[:, :pairs], len(clip), sample_rate_hz)
-            for indices, clip in zip(parts, mono, strict=True)
+            Codes(torch.from_numpy(indices[:, :pairs]), len(clip), from_hz)
+            for indices, clip in zip(parts, whole, strict=True)
         ]
         return codes[0] if isinstance(wav, np.ndarray | Tensor) else codes
 
@@ -180,7 +164,7 @@ class Codec(nn.Module):
         for clip in clips:
             self._check(clip)
         frames = [clip.indices.numpy(force=True) for clip in clips]
-        parts = self._decode_spans(frames, self._spans([len(f) for f in frames], self.is_local))
+        parts = self._decode_spans(frames, self._spans([len(f) for f in frames]))
         wavs = [
             resample(
                 wav[: resampled_length(clip.num_samples, clip.sample_rate_hz, self.config.sample_rate_hz)],
@@ -192,7 +176,7 @@ class Codec(nn.Module):
         ]
         return wavs[0] if isinstance(codes, Codes) else wavs
 
-    def compress(self, wav: Samples, sample_rate_hz: int, rate: str | int | None = None) -> bytes:
+    def compress(self, wav: Samples, sample_rate_hz: SupportsIndex, rate: str | int | None = None) -> bytes:
         """One clip -> the bytes of a `.q2d2` file."""
         codes = self.encode(wav, sample_rate_hz, rate)
         file = io.BytesIO()
@@ -212,12 +196,12 @@ class Codec(nn.Module):
         assert samples is not None  # a complete file states it, and a reader that got here has read a complete one
         return self.decode(Codes(torch.from_numpy(indices), samples, reader.header.sample_rate_hz))
 
-    def header(self, sample_rate_hz: int, rate: str | int | None = None) -> bitstream.Header:
+    def header(self, sample_rate_hz: SupportsIndex, rate: str | int | None = None) -> bitstream.Header:
         """The header of a file that this codec writes at this rate."""
         return bitstream.Header(
             model=self.config.name,
             weights=self.weights,
-            sample_rate_hz=sample_rate_hz,
+            sample_rate_hz=operator.index(sample_rate_hz),
             codec_rate_hz=self.config.sample_rate_hz,
             hop=self.hop,
             points=self.quantizer.points[: self.num_pairs(rate)],
@@ -226,110 +210,103 @@ class Codec(nn.Module):
 
     def check_header(self, header: bitstream.Header) -> None:
         """ValueError if this codec cannot decode such a file."""
-        mine = self.header(header.sample_rate_hz)
-        if header.points != self.quantizer.points[: len(header.points)] or header.hop != mine.hop:
+        same_frames = (header.codec_rate_hz, header.hop) == (self.config.sample_rate_hz, self.hop)
+        if header.points != self.quantizer.points[: len(header.points)] or not same_frames:
             raise ValueError(f"the file was written by another codec ({header.model}): load that one to decode it")
-        if header.weights and mine.weights and header.weights != mine.weights:
+        if header.weights != self.weights and UNSAVED not in (header.weights, self.weights):
             raise ValueError(
                 f"the file was written with the weights {header.weights} of {header.model}, but those loaded are "
-                f"{mine.weights}: load the version of the model that wrote it"
+                f"{self.weights}: load the version of the model that wrote it"
             )
 
     # -- signals of any length -----------------------------------------------------------------------------------------
 
     def encode_blocks(
-        self, blocks: Iterable[Float32[np.ndarray, " block"]], rate: str | int | None = None
-    ) -> Iterator[Int64[np.ndarray, "frames pairs"]]:
+        self, blocks: Iterable[Float32[np.ndarray, " _"]], rate: str | int | None = None
+    ) -> Iterator[Int64[np.ndarray, "_ _pairs"]]:
         """Mono blocks of any sizes at the codec's own rate -> indices, window after window; bounded memory if local."""
-        pairs, context = self.num_pairs(rate), self.encoder.context
+        pairs, context = self.num_pairs(rate), self.encoder.context or 0
         held, first, done = (
             np.zeros(0, np.float32),
             0,
             0,
         )  # `held` begins at frame `first`; frames before `done` are out
-        for block in blocks:
-            held = np.concatenate([held, block])
-            while context is not None and self.is_local and len(held) >= (done + WINDOW + context - first) * self.hop:
-                span = _Span(0, done - first, done - first + WINDOW)
-                yield self._encode_spans([held], [span])[0][:, :pairs]
+        for piece in self._pieces(map(_checked_block, blocks), context, self.hop):
+            held = np.concatenate([held, piece])
+            if self.is_local and len(held) >= (done + WINDOW + context - first) * self.hop:
+                yield self._encode_spans([held], [Span(0, done - first, done - first + WINDOW)])[0][:, :pairs]
                 done += WINDOW
-                held, first = held[(done - context - first) * self.hop :], done - context
+                keep = max(first, done - context)
+                held, first = held[(keep - first) * self.hop :], keep
         frames = first + -(-len(held) // self.hop)
         if frames > done:
-            spans = [_Span(0, done - first, frames - first)]
-            yield self._encode_spans([held], spans)[0][:, :pairs]
+            yield self._encode_spans([held], [Span(0, done - first, frames - first)])[0][:, :pairs]
 
-    def decode_blocks(
-        self, chunks: Iterable[Int64[np.ndarray, "frames pairs"]]
-    ) -> Iterator[Float32[np.ndarray, " samples"]]:
+    def decode_blocks(self, chunks: Iterable[Int64[np.ndarray, "_ _pairs"]]) -> Iterator[Float32[np.ndarray, " _"]]:
         """Chunks of indices of any sizes -> mono samples at the codec's own rate; bounded memory if local."""
-        context = self.decoder.context
+        lead, _, after = self.decoder.context or (0, 0, 0)
         held: np.ndarray | None = None
         first = done = 0
-        for chunk in chunks:
-            held = chunk if held is None else np.concatenate([held, chunk])
-            while context is not None and self.is_local and first + len(held) >= done + WINDOW + context.after:
-                yield self._decode_spans([held], [_Span(0, done - first, done - first + WINDOW)], first)[0]
+        for piece in self._pieces(map(self._checked_indices, chunks), after, 1):
+            held = piece if held is None else np.concatenate([held, piece])
+            if self.is_local and first + len(held) >= done + WINDOW + after:
+                yield self._decode_spans([held], [Span(0, done - first, done - first + WINDOW)], first)[0]
                 done += WINDOW
-                keep = max(0, done - context.lead)
+                keep = max(first, done - lead)
                 held, first = held[keep - first :], keep
         if held is not None and first + len(held) > done:
-            yield self._decode_spans([held], [_Span(0, done - first, len(held))], first)[0]
+            yield self._decode_spans([held], [Span(0, done - first, len(held))], first)[0]
 
     # -- windows -------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _spans(frames: Sequence[int], local: bool) -> list[_Span]:
-        return [
-            _Span(clip, start, min(start + WINDOW, count) if local else count)
-            for clip, count in enumerate(frames)
-            for start in (range(0, count, WINDOW) if local else [0])
-        ]
+    def _pieces(self, blocks: Iterable[np.ndarray], after: int, per_frame: int) -> Iterator[np.ndarray]:
+        """The blocks in pieces that each complete one window and what it must see after it; in one if not local."""
+        if self.is_local:
+            yield from regrouped(blocks, (WINDOW + after) * per_frame, WINDOW * per_frame)
+        elif parts := [block.copy() for block in blocks]:
+            yield np.concatenate(parts)
 
-    def _batches(self, spans: Sequence[_Span]) -> Iterator[list[_Span]]:
-        """Spans of like lengths together, a bounded number of frames at a time; singly if the codec is not local."""
-        batch: list[_Span] = []
-        for span in sorted(spans, key=lambda s: s.stop - s.start, reverse=True):
-            if batch and (not self.is_local or (len(batch) + 1) * (batch[0].stop - batch[0].start) > BATCH_FRAMES):
-                yield batch
-                batch = []
-            batch.append(span)
-        if batch:
-            yield batch
+    def _spans(self, frames: Sequence[int]) -> list[Span]:
+        return spans(frames, WINDOW if self.is_local else None)
+
+    def _batches(self, work: Sequence[Span], context: int) -> Iterator[list[Span]]:
+        """What passes through the networks together; singly if the codec is not local."""
+        return batches(work, context, BATCH_FRAMES if self.is_local else 0)
 
     @torch.inference_mode()
     def _encode_spans(
-        self, signals: Sequence[Float32[np.ndarray, " _"]], spans: Sequence[_Span]
+        self, signals: Sequence[Float32[np.ndarray, " _"]], work: Sequence[Span]
     ) -> list[Int64[np.ndarray, "_ pairs"]]:
         """Indices (all pairs) of each signal's spans, joined per signal."""
         context, hop = self.encoder.context or 0, self.hop
-        found: dict[_Span, np.ndarray] = {}
-        for batch in self._batches(spans):
-            longest = max(span.stop - span.start for span in batch)
+        found: dict[Span, np.ndarray] = {}
+        for batch in self._batches(work, 2 * context):
+            longest = max(span.frames for span in batch)
             rows = np.zeros((len(batch), (longest + 2 * context) * hop), np.float32)
             for row, span in zip(rows, batch, strict=True):
-                _copy_span(row, signals[span.clip], (span.start - context) * hop, (span.stop + context) * hop)
-            latent = self.encoder(torch.from_numpy(rows).to(self.silence.device))
-            indices = self.quantizer(latent).indices.cpu().numpy()
+                copy_span(row, signals[span.clip], (span.start - context) * hop, (span.stop + context) * hop)
+            with self._evaluating():
+                latent = self.encoder(torch.from_numpy(rows).to(self.silence.device))
+                indices = self.quantizer(latent).indices.cpu().numpy()
             for row, span in zip(indices, batch, strict=True):
-                found[span] = row[context : context + span.stop - span.start]
-        return _joined(found, len(signals))
+                found[span] = row[context : context + span.frames].copy()
+        return joined(found, len(signals))
 
     @torch.inference_mode()
     def _decode_spans(
-        self, clips: Sequence[Int64[np.ndarray, "_ _pairs"]], spans: Sequence[_Span], first_frame: int = 0
+        self, clips: Sequence[Int64[np.ndarray, "_ _pairs"]], work: Sequence[Span], first_frame: int = 0
     ) -> list[Float32[np.ndarray, " _"]]:
         """Samples of each clip's spans, joined per clip; the clips begin at the absolute frame `first_frame`."""
         lead, before, after = self.decoder.context or (0, 0, 0)
-        found: dict[_Span, np.ndarray] = {}
-        for batch in self._batches(spans):
-            longest = max(span.stop - span.start for span in batch)
+        found: dict[Span, np.ndarray] = {}
+        for batch in self._batches(work, lead + after):
+            longest = max(span.frames for span in batch)
             # clips of different rates share a pass: what a row lacks is masked out of its features
             pairs = [clips[span.clip].shape[1] for span in batch]
-            rows = self.silence.cpu().numpy()[: max(pairs)].repeat(len(batch) * (lead + longest + after))
-            rows = rows.reshape(max(pairs), len(batch), -1).transpose(1, 2, 0).copy()
+            silence = self.silence.cpu().numpy()[: max(pairs)]
+            rows = np.tile(silence, (len(batch), lead + longest + after, 1))
             for row, span, width in zip(rows, batch, pairs, strict=True):
-                _copy_span(row[:, :width], clips[span.clip], span.start - lead, span.stop + after)
+                copy_span(row[:, :width], clips[span.clip], span.start - lead, span.stop + after)
             device = self.silence.device
             features = torch.cat(
                 [
@@ -338,69 +315,36 @@ class Codec(nn.Module):
                 ]
             )
             starts = torch.tensor([first_frame + span.start - lead for span in batch], device=device)
-            decoded = self.decoder(features, torch.tensor(pairs, device=device), starts, skip=lead - before)
+            with self._evaluating():
+                decoded = self.decoder(features, torch.tensor(pairs, device=device), starts, skip=lead - before)
             for row, span in zip(decoded.wav.cpu().numpy(), batch, strict=True):
-                found[span] = row[before * self.hop : (before + span.stop - span.start) * self.hop]
-        return _joined(found, len(clips))
+                found[span] = row[before * self.hop : (before + span.frames) * self.hop].copy()
+        return joined(found, len(clips))
 
     def _check(self, codes: Codes) -> None:
-        frames, pairs = codes.indices.shape
+        """ValueError unless these codes are some of this codec's, of a clip of the stated length."""
+        check_rate(codes.sample_rate_hz)
+        frames = len(self._checked_indices(codes.indices.numpy(force=True)))
         wanted = -(-resampled_length(codes.num_samples, codes.sample_rate_hz, self.config.sample_rate_hz) // self.hop)
         if frames != wanted or not frames:
             raise ValueError(
                 f"{codes.num_samples} samples at {codes.sample_rate_hz} Hz are {wanted} frames, the codes have {frames}"
             )
+
+    def _checked_indices(self, indices: Int64[np.ndarray, "frames pairs"]) -> Int64[np.ndarray, "frames pairs"]:
+        pairs = indices.shape[1]
         if not 1 <= pairs <= self.quantizer.num_pairs:
             raise ValueError(f"the codes have {pairs} pairs, {self.config.name} has {self.quantizer.num_pairs}")
-        points = torch.tensor(self.quantizer.points[:pairs], device=codes.indices.device)
-        if bool(((codes.indices < 0) | (codes.indices >= points)).any()):
-            raise ValueError(f"an index lies outside 0..points-1; the points per pair are {points.tolist()}")
+        outside = (indices < 0) | (indices >= np.array(self.quantizer.points[:pairs]))
+        if outside.any():
+            frame, pair = np.argwhere(outside)[0]
+            raise ValueError(
+                f"index {indices[frame, pair]} of pair {pair} in frame {frame} is outside "
+                f"0..{self.quantizer.points[pair] - 1}"
+            )
+        return indices
 
 
-def _copy_span(row: np.ndarray, whole: np.ndarray, start: int, stop: int) -> None:
-    """Copy items start..stop of `whole` to the front of `row`, leaving out what lies beyond its ends."""
-    low, high = max(0, start), min(len(whole), stop)
-    row[low - start : high - start] = whole[low:high]
-
-
-def _joined(found: dict[_Span, np.ndarray], clips: int) -> list[np.ndarray]:
-    return [np.concatenate([found[span] for span in sorted(found) if span.clip == clip]) for clip in range(clips)]
-
-
-def _mono(wav: Samples, name: str) -> Float32[np.ndarray, " samples"]:
-    """[samples] or [channels samples] of floats or PCM integers -> mono float32; ValueError for what is not audio."""
-    array = wav.numpy(force=True) if isinstance(wav, Tensor) else wav
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] > 64):
-        raise ValueError(f"{name} has the shape {array.shape}: give [samples] or [channels, samples]")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty")
-    if array.dtype.kind == "i":
-        array = array / np.float32(np.iinfo(array.dtype).max + 1.0)
-    elif array.dtype.kind != "f":
-        raise ValueError(f"{name} holds {array.dtype}: give floats within -1..1 or signed integers")
-    mono = to_mono(np.ascontiguousarray(array.T, dtype=np.float32))
-    if not np.isfinite(mono).all():
-        raise ValueError(f"{name} holds NaN or infinity at sample {int(np.argmin(np.isfinite(mono)))}")
-    return mono
-
-
-def _encoder(config: EncoderConfig) -> Encoder:
-    return SEANetEncoder(config) if isinstance(config, SEANetConfig) else SpectralEncoder(config)
-
-
-def _decoder(config: DecoderConfig) -> Decoder:
-    return VocosDecoder(config) if isinstance(config, VocosConfig) else HarmonicDecoder(config)
-
-
-def _quantizer(config: QuantizerConfig) -> Quantizer:
-    match config:
-        case Q2D2Config():
-            return Q2D2.from_config(config)
-        case FSQConfig():
-            return FSQ(config)
-        case VQConfig():
-            return VQ(config)
-        case RVQConfig():
-            return RVQ(config)
-        case IdentityConfig():
-            return Identity(config)
+def _checked_block(block: Float32[np.ndarray, " samples"]) -> Float32[np.ndarray, " samples"]:
+    check_signal(block, "a block of the signal")
+    return block

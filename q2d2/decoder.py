@@ -84,6 +84,17 @@ class HarmonicDecoderConfig:
     sample_rate_hz: int = 24000
     kind: Literal["harmonic"] = "harmonic"
 
+    def __post_init__(self) -> None:
+        sizes = (self.features, self.dim, self.fine_dim, self.upsample, self.hop_fine, self.num_pairs, self.pitch_dim)
+        if min(sizes) < 1 or min(self.layers, self.fine_layers) < 0:
+            raise ValueError(f"all sizes must be at least 1, layers at least 0, got {self}")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
+        if self.n_fft % self.hop_fine or self.n_fft < 2 * self.hop_fine:
+            raise ValueError(f"n_fft must be a multiple of hop_fine, at least twice, got {self.n_fft}, {self.hop_fine}")
+        if self.pitch_steps < 1 or self.upsample * self.hop_fine % self.pitch_steps:
+            raise ValueError(f"a frame does not divide into {self.pitch_steps} steps of the pitch")
+
 
 class PitchHead(nn.Module):
     """features [batch frames dim] -> log2 of the pitch in Hz [batch steps]; three short convolutions in float64."""
@@ -134,7 +145,7 @@ class HarmonicDecoder(Decoder):
         reach = self.config.kernel // 2
         fine = self.config.fine_layers * reach + math.ceil(self.config.n_fft / self.config.hop_fine)
         network = self.config.layers * reach + math.ceil(fine / self.config.upsample)
-        pitch = PitchHead.depth * (PitchHead.kernel // 2) + 1
+        pitch = PitchHead.depth * (PitchHead.kernel // 2) + 1 + math.ceil(fine / self.config.upsample)
         # the phase in a block rests on the pitch since the start of the block before it
         lead = network + 2 * excitation.BLOCK + pitch
         return Context(-(-lead // excitation.BLOCK) * excitation.BLOCK, network, max(network, pitch))

@@ -50,6 +50,12 @@ class SpectralEncoderConfig:
     sample_rate_hz: int = 24000
     kind: Literal["spectral"] = "spectral"
 
+    def __post_init__(self) -> None:
+        if min(self.dim, self.fine_dim, self.feature_hop, self.stride) < 1 or min(self.fine_layers, self.layers) < 0:
+            raise ValueError(f"dim, fine_dim, feature_hop and stride must be at least 1, layers at least 0, got {self}")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
+
 
 class SpectralFeatures(nn.Module):
     """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; nothing is learnt."""

@@ -14,8 +14,9 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # made there, a cached tensor would be of no use to training afterwards
 def _hann(length: int, device: torch.device) -> Tensor:
-    return torch.hann_window(length, device=device)
+    return torch.hann_window(length, dtype=torch.float32, device=device)
 
 
 def windowed_frames(wav: Float[Tensor, "batch samples"], width: int, hop: int) -> Float[Tensor, "batch frames width"]:
@@ -60,6 +61,7 @@ def _overlap_add(frames: Float[Tensor, "batch frames width"], hop: int) -> Float
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def mel_filters(
     sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float = 0.0, fmax_hz: float | None = None
 ) -> Float[Tensor, "bins mels"]:
