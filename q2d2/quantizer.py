@@ -1,8 +1,8 @@
 """Q2D2: project -> bound -> pair -> nearest grid point (straight-through) -> unproject (paper, section 3.1).
 
-The codebook is the product of the pairs' grids. It is never written down: an index per pair is all that exists, so there is
-nothing to collapse, no auxiliary loss, and a prefix of the pairs is itself a code at a lower rate. Tanh, scaling and
-snapping run in float32 whatever the autocast dtype: bfloat16 would move 0.7 % of the indices.
+The codebook is the product of the pairs' grids. It is never written down: an index per pair is all that exists, so
+there is nothing to collapse, no auxiliary loss, and a prefix of the pairs is itself a code at a lower rate. Tanh,
+scaling and snapping run in float32 whatever the autocast dtype: bfloat16 would move 0.7 % of the indices.
 
 This module knows nothing of audio. `Quantizer` is the interface that the baselines share.
 """
@@ -13,13 +13,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from itertools import groupby
+from typing import Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from q2d2.grid import TILINGS, AnyGrid, CosetTables, Grid, nearest, stack_cosets
+from q2d2.grid import FAR, TILINGS, AnyGrid, Coset, Grid, nearest
 
 
 class Quantized(NamedTuple):
@@ -63,18 +64,14 @@ class Quantizer(nn.Module, ABC):
     ) -> Quantized:
         """Quantize; `mask` False marks padding (features and indices 0 there).
 
-        `num_pairs` keeps only the first so many pairs (of every row, or per row) in the features; indices hold all pairs.
+        `num_pairs` keeps only the first so many pairs (of every row, or per row) in the features, not in the indices.
         """
 
     @abstractmethod
-    def indices_to_features(
-        self, indices: Int64[Tensor, "batch frames prefix"]
-    ) -> Float[Tensor, "batch frames dim"]:
+    def indices_to_features(self, indices: Int64[Tensor, "batch frames prefix"]) -> Float[Tensor, "batch frames dim"]:
         """Features of the first so many pairs, as `forward(..., num_pairs=prefix)` gives them."""
 
-    def indices_to_tokens(
-        self, indices: Int64[Tensor, "batch frames prefix"]
-    ) -> Int64[Tensor, "batch frames"]:
+    def indices_to_tokens(self, indices: Int64[Tensor, "batch frames prefix"]) -> Int64[Tensor, "batch frames"]:
         """One integer per frame, mixed radix, pair 0 fastest; OverflowError where 63 bits do not hold it."""
         token = torch.zeros_like(indices[..., 0])
         for pair, radix in enumerate(self._radices(indices.shape[-1])):
@@ -99,6 +96,8 @@ def prefix_mask(
     num_pairs: int | Int64[Tensor, " batch"], pairs: int, device: torch.device
 ) -> Bool[Tensor, "rows 1 pairs"]:
     """True for the pairs that count, per row (one row if `num_pairs` is one number)."""
+    if isinstance(num_pairs, int) and not 0 <= num_pairs <= pairs:
+        raise ValueError(f"num_pairs lies in 0..{pairs}, got {num_pairs}")
     limit = torch.as_tensor(num_pairs, device=device).reshape(-1, 1, 1)
     return torch.arange(pairs, device=device) < limit
 
@@ -112,7 +111,15 @@ class Variant:
     straight_through: Literal["bounded", "projected"] = "bounded"  # gradient 1 at z', or at z (l/2 times smaller)
     gradient: Literal["ste", "rotation", "noise"] = "ste"  # "noise": cell-shaped noise instead of snapping, in training
 
+    def __post_init__(self) -> None:
+        for field, hint in get_type_hints(type(self)).items():
+            if getattr(self, field) not in get_args(hint):
+                raise ValueError(f"{field} is one of {get_args(hint)}, got {getattr(self, field)!r}")
+        if self.straight_through == "projected" and self.gradient != "ste":
+            raise ValueError("the straight-through point belongs to the gradient 'ste'; the others start from z'")
 
+
+CACHED = 2**16  # pairs snapped at a time on a CPU: they stay in its cache from one operation to the next
 PAPER = Variant()
 OFFICIAL = Variant(bound="extent", straight_through="projected")
 
@@ -125,6 +132,15 @@ class Q2D2Config:
     grids: tuple[AnyGrid, ...]
     variant: Variant = PAPER
     kind: Literal["q2d2"] = "q2d2"
+
+
+class _Run(NamedTuple):
+    """Neighbouring pairs with equal grids: they are snapped in one go."""
+
+    pairs: slice
+    cosets: tuple[Coset, ...]
+    bound: tuple[float, ...]  # z' = z * bound, per axis
+    extent: tuple[float, ...]  # code = z' / extent
 
 
 class Q2D2(Quantizer):
@@ -143,21 +159,25 @@ class Q2D2(Quantizer):
         self.axes = grids[0].dimension
         width = self.axes * len(grids)
         self.project_in: nn.Module = nn.Linear(dim, width) if dim != width else nn.Identity()
-        self.normalize: nn.Module = (
-            nn.LayerNorm(width) if variant.input_projection == "layernorm" else nn.Identity()
-        )
+        self.normalize: nn.Module = nn.LayerNorm(width) if variant.input_projection == "layernorm" else nn.Identity()
         self.project_out: nn.Module = nn.Linear(width, dim) if dim != width else nn.Identity()
 
-        extent = torch.tensor([grid.extent for grid in grids])
-        half_width = torch.tensor([grid.half_width for grid in grids])
-        table = torch.zeros(len(grids), max(self.points), self.axes)
-        for row, grid in zip(table, grids, strict=True):
-            row[: grid.num_points] = torch.from_numpy(grid.points)
-        self._keep("extent", extent)
-        self._keep("scale", half_width if variant.bound == "half_width" else extent * (1 + 1e-3))
-        self._keep("point_table", table)
-        for field, value in stack_cosets(list(grids))._asdict().items():
-            self._keep(f"coset_{field}", value)
+        self._runs: list[_Run] = []
+        table = torch.full((len(grids), max(self.points), self.axes), math.nan)  # no code past a grid's last point
+        first = 0
+        for grid, equals in groupby(grids):
+            pairs = slice(first, first + len(list(equals)))
+            official = tuple(e * (1 + 1e-3) for e in grid.extent)
+            bound = grid.half_width if variant.bound == "half_width" else official
+            self._runs.append(_Run(pairs, grid.cosets, bound, grid.extent))
+            # as the snapping itself rounds them, so that tokens give the very features they were made of
+            coordinates, _ = nearest(torch.from_numpy(grid.points).float().unbind(-1), grid.cosets)
+            codes = [c / extent for c, extent in zip(coordinates, grid.extent, strict=True)]
+            table[pairs, : grid.num_points] = torch.stack(codes, dim=-1)
+            first = pairs.stop
+        self._keep("bound", torch.tensor([run.bound for run in self._runs for _ in grids[run.pairs]]))
+        self._keep("extent", torch.tensor([grid.extent for grid in grids]))
+        self._keep("code_table", table)
 
     @classmethod
     def from_config(cls, config: Q2D2Config) -> Q2D2:
@@ -173,8 +193,8 @@ class Q2D2(Quantizer):
         grid = TILINGS[tiling]
         if not levels or len(levels) % grid.dimension:
             raise ValueError(f"{tiling} grids take {grid.dimension} levels each, got {len(levels)} levels")
-        groups = [tuple(levels[i : i + grid.dimension]) for i in range(0, len(levels), grid.dimension)]
-        return cls(dim, [grid(group) for group in groups], variant)
+        firsts = range(0, len(levels), grid.dimension)
+        return cls(dim, [grid(tuple(levels[i : i + grid.dimension])) for i in firsts], variant)
 
     def _keep(self, name: str, value: Tensor) -> None:
         # stored as int32 bit patterns, out of reach of .half() and .bfloat16(), which would move the grid
@@ -183,16 +203,12 @@ class Q2D2(Quantizer):
     def _kept(self, name: str) -> Tensor:
         return self.get_buffer(f"_{name}_bits").view(torch.float32)
 
-    def _tables(self) -> CosetTables:
-        return CosetTables(*(self._kept(f"coset_{field}") for field in CosetTables._fields))
-
-    def project(
-        self, latent: Float[Tensor, "batch frames dim"]
-    ) -> Float[Tensor, "batch frames pairs axes"]:
+    def project(self, latent: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames pairs axes"]:
         """The paper's z: projected channels in float32, in [-1, 1] after the tanh."""
         own_dtype = next(self.parameters(), latent).dtype
-        z = self.normalize(self.project_in(latent.to(own_dtype))).float().unflatten(-1, (-1, self.axes))
-        return torch.tanh(z) if self.variant.input_projection == "tanh" else z
+        z = self.normalize(self.project_in(latent.to(own_dtype))).float()
+        z = torch.tanh(z) if self.variant.input_projection == "tanh" else z.clamp(-FAR, FAR)
+        return z.unflatten(-1, (self.num_pairs, self.axes))
 
     def forward(
         self,
@@ -202,26 +218,47 @@ class Q2D2(Quantizer):
     ) -> Quantized:
         with torch.autocast(latent.device.type, enabled=False):
             z = self.project(latent)
-            bounded = z * self._kept("scale")
-            snapped, indices = nearest(bounded.detach(), self._tables())
-            codes = self._straight_through(z, bounded, snapped) / self._kept("extent")
+            codes, indices = self._snap(z, "bound")
+            if self.training or z.requires_grad:
+                codes = self._differentiable(z, codes)
             if num_pairs is not None:
                 codes = codes * prefix_mask(num_pairs, self.num_pairs, codes.device).unsqueeze(-1)
             features = self._unproject(codes, latent.dtype)
         if mask is not None:
-            features = features * mask.unsqueeze(-1)
-            indices = indices * mask.unsqueeze(-1)
+            features = features.masked_fill(~mask.unsqueeze(-1), 0)
+            indices = indices.masked_fill(~mask.unsqueeze(-1), 0)
         return Quantized(features, indices)
 
-    def _straight_through(self, z: Tensor, bounded: Tensor, snapped: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _snap(self, values: Tensor, unit: Literal["bound", "extent"]) -> tuple[Tensor, Tensor]:
+        """The codes nearest to `values` [batch frames pairs axes], which are given in this unit, and their indices."""
+        codes = torch.empty(values.shape, device=values.device)
+        indices = torch.empty(values.shape[:-1], dtype=torch.int64, device=values.device)
+        in_blocks = values.device.type == "cpu" and not torch.compiler.is_compiling()
+        for run in self._runs:
+            scales: tuple[float, ...] = getattr(run, unit)
+            mine = values[..., run.pairs, :], codes[..., run.pairs, :], indices[..., run.pairs]
+            flat = [part.flatten(0, 1) for part in mine]
+            tokens = max(1, CACHED // flat[0].shape[1]) if in_blocks else len(flat[0])
+            for z, code, index in zip(*(part.split(tokens) for part in flat), strict=True):
+                points, found = nearest([z[..., axis] * scale for axis, scale in enumerate(scales)], run.cosets)
+                for axis, extent in enumerate(run.extent):
+                    code[..., axis] = points[axis].div_(extent)
+                index.copy_(found)
+        return codes, indices
+
+    def _differentiable(self, z: Tensor, codes: Tensor) -> Tensor:
+        """The value `codes` (with noise: of z and noise) and the variant's gradient to z."""
+        bound, extent = self._kept("bound"), self._kept("extent")
         if self.variant.gradient == "noise" and self.training:
             # the error of snapping a uniformly random point of the box: noise with the shape of the grid's own cells
-            random = (2 * torch.rand_like(bounded) - 1) * (self._kept("extent") - 0.5).clamp(min=0.25)
-            return bounded + (nearest(random, self._tables()).points - random)
+            random = 2 * torch.rand_like(codes) - 1
+            return z * (bound / extent) + (self._snap(random, "extent")[0] - random)
         if self.variant.gradient == "rotation":
-            return _rotated(bounded, snapped)
-        carrier = bounded if self.variant.straight_through == "bounded" else z
-        return carrier + (snapped - carrier).detach()
+            carrier = _rotated(z * bound, codes * extent)
+        else:
+            carrier = z * bound if self.variant.straight_through == "bounded" else z
+        return codes + (carrier - carrier.detach()) / extent
 
     def _unproject(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
         flat = codes.flatten(-2)
@@ -234,27 +271,21 @@ class Q2D2(Quantizer):
     ) -> Float[Tensor, "batch frames prefix axes"]:
         """Grid coordinates of these points over the extent: in [-1, 1] (staggered rows reach a little further)."""
         pairs = torch.arange(indices.shape[-1], device=indices.device)
-        return self._kept("point_table")[pairs, indices] / self._kept("extent")[: indices.shape[-1]]
+        return self._kept("code_table")[pairs, indices]
 
-    def codes_to_indices(
-        self, codes: Float[Tensor, "batch frames pairs axes"]
-    ) -> Int64[Tensor, "batch frames pairs"]:
+    def codes_to_indices(self, codes: Float[Tensor, "batch frames pairs axes"]) -> Int64[Tensor, "batch frames pairs"]:
         """Inverse of `indices_to_codes`, for all pairs; any other point gives the nearest code's index."""
-        return nearest(codes.float() * self._kept("extent"), self._tables()).indices
+        return self._snap(codes.float().clamp(-FAR, FAR), "extent")[1]
 
-    def indices_to_features(
-        self, indices: Int64[Tensor, "batch frames prefix"]
-    ) -> Float[Tensor, "batch frames dim"]:
-        codes = self.indices_to_codes(indices)
-        missing = self.num_pairs - indices.shape[-1]
-        codes = torch.nn.functional.pad(codes, (0, 0, 0, missing))
+    def indices_to_features(self, indices: Int64[Tensor, "batch frames prefix"]) -> Float[Tensor, "batch frames dim"]:
+        codes = nn.functional.pad(self.indices_to_codes(indices), (0, 0, 0, self.num_pairs - indices.shape[-1]))
         return self._unproject(codes, next(self.parameters(), codes).dtype)
 
 
 def _rotated(vectors: Tensor, targets: Tensor) -> Tensor:
-    """The value of `targets`, the gradient turned and scaled as `vectors` were (the rotation trick, Fifty et al. 2024).
+    """`targets` with the gradient to `vectors` of the rotation and scaling that take one to the other.
 
-    A target or vector at the origin has no direction: plain straight-through there.
+    The rotation trick (Fifty et al. 2024). A target or vector at the origin has no direction: straight-through there.
     """
     e, q = vectors.detach(), targets
     e_norm, q_norm = e.norm(dim=-1, keepdim=True), q.norm(dim=-1, keepdim=True)
@@ -265,9 +296,5 @@ def _rotated(vectors: Tensor, targets: Tensor) -> Tensor:
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(-1, keepdim=True)
 
-    turned = (q_norm / e_norm.clamp(min=1e-6)) * (
-        vectors - 2 * r * dot(r, vectors) + 2 * q_hat * dot(e_hat, vectors)
-    )
-    usable = (e_norm > 1e-3) & (q_norm > 1e-3)
-    moved = torch.where(usable, turned, vectors)
-    return moved + (q - moved).detach()
+    turned = (q_norm / e_norm.clamp(min=1e-6)) * (vectors - 2 * r * dot(r, vectors) + 2 * q_hat * dot(e_hat, vectors))
+    return torch.where((e_norm > 1e-3) & (q_norm > 1e-3), turned, vectors)
