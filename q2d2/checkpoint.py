@@ -11,8 +11,8 @@ import copy
 import hashlib
 import os
 import secrets
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -32,25 +32,32 @@ class ModelError(ValueError):
     """A model that cannot be found or loaded: which, why, and what to do."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename it: it is there whole or not at all."""
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, which then takes the place of `path`: that is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
+        temporary.touch(exist_ok=False)
+        usual = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(usual)  # safetensors makes its files private
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file; it is there whole or not at all, also if the machine stops halfway."""
+    with _replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """`write_whole` for a safetensors file."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        temporary = Path(folder) / path.name
+    with _replacing(path) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, dict(metadata))
-        os.replace(temporary, path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

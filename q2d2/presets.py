@@ -55,7 +55,7 @@ PAPER_7K = replace(
     decoder=VocosConfig(hop=72),
 )
 
-# WavTokenizer itself: one codebook of 4096, 0.9 and 0.48 kbps; and FSQ in its place at the nearest number of bits (12.1).
+# WavTokenizer itself: one codebook of 4096, 0.9 and 0.48 kbps; and FSQ in its place at 12.1 bits.
 WAVTOKENIZER_75 = CodecConfig(
     name="wavtokenizer-75",
     encoder=SEANetConfig(strides=(2, 4, 5, 8)),

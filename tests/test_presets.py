@@ -1,0 +1,109 @@
+"""Presets: sizes to the last digit, bitrates, and JSON there and back."""
+
+import json
+import math
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+
+from q2d2.codec import Codec, CodecConfig
+from q2d2.presets import PRESETS
+from q2d2.seanet import SEANetConfig
+
+# Encoder, quantizer, decoder. Those of the paper's presets are sums of the pieces that `test_seanet` and `test_vocos`
+# compare with the reference: 8,802,816 and 8,303,104 in SEANet, plus or minus the taps of other strides; 61,961,472 in
+# Vocos, less 13 x 4,608 for its meaningless "bandwidth ids", plus a head of 769 (4 hop + 2). Q2D2's two linear layers
+# are 512 x 6 + 6 and 6 x 512 + 512, FSQ's the same with 5; a VQ's codebook follows averages and has no gradients.
+PARAMETERS = {
+    "speech": (3_101_568, 23_396, 6_747_650),
+    "paper-1k": (8_299_008, 6_662, 63_287_306),
+    "paper-3k": (8_196_608, 6_662, 62_346_050),
+    "paper-7k": (8_192_512, 6_662, 62_124_578),
+    "wavtokenizer-75": (8_802_816, 0, 62_887_426),
+    "wavtokenizer-40": (8_303_104, 0, 63_748_706),
+    "fsq-75": (8_802_816, 5_637, 62_887_426),
+}
+BITRATES_BPS = {
+    ("speech", "1k"): 1026,
+    ("speech", "3k"): 3323,
+    ("speech", "7k"): 6769,
+    ("paper-1k", None): 1026,
+    ("paper-3k", None): 3333,
+    ("paper-7k", None): 6923,
+    ("wavtokenizer-75", None): 900,
+    ("wavtokenizer-40", None): 480,
+    ("fsq-75", None): 907,
+}
+
+
+def codec(name: str) -> Codec:
+    with torch.device("meta"):  # shapes without storage
+        return Codec(PRESETS[name])
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_to_the_last_digit(name):
+    made = codec(name)
+    assert (count(made.encoder), count(made.quantizer), count(made.decoder)) == PARAMETERS[name]
+    assert count(made) == sum(PARAMETERS[name])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PARAMETERS if name not in ("speech", "paper-1k", "paper-3k", "paper-7k")]
+)
+def test_published_sizes_of_wavtokenizer(name):
+    """71,750,146 and 72,111,714 in the released models, which condition 13 norms on the bandwidth ids."""
+    published = {320: 71_750_146, 600: 72_111_714}[codec(name).hop]
+    encoder, quantizer, decoder = PARAMETERS[name]
+    assert encoder + decoder == published - 13 * (2 * 4 * 768 - 2 * 768)
+
+
+def test_speech_is_small():
+    assert sum(PARAMETERS["speech"]) == 9_872_614
+    float16_bytes = 2 * sum(value.numel() for value in codec("speech").state_dict().values())
+    assert float16_bytes < 20 * 2**20
+
+
+@pytest.mark.parametrize(("name", "rate"), BITRATES_BPS)
+def test_bitrates(name, rate):
+    made = codec(name)
+    assert made.bitrate_bps(rate) == pytest.approx(BITRATES_BPS[name, rate], rel=1e-3)
+    assert made.bitrate_bps(rate) == made.frame_rate_hz * sum(
+        math.log2(points) for points in made.quantizer.points[: made.num_pairs(rate)]
+    )
+
+
+@pytest.mark.parametrize(("name", "hop"), [("speech", 450), ("paper-1k", 450), ("paper-3k", 144), ("paper-7k", 72)])
+def test_hops(name, hop):
+    made = codec(name)
+    assert made.hop == made.encoder.hop == made.decoder.hop == hop
+    assert made.frame_rate_hz == pytest.approx(24_000 / hop)
+    if isinstance(made.config.encoder, SEANetConfig):
+        assert math.prod(made.config.encoder.strides) == hop
+
+
+def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
+    made = codec("speech")
+    assert {name: made.num_pairs(name) for name in made.config.rates} == {"1k": 3, "3k": 9, "7k": 18}
+    assert made.num_pairs() == 18 == made.quantizer.num_pairs
+    assert made.quantizer.points == (85,) * 3 + (145,) * 15
+    assert made.num_pairs(5) == 5  # any prefix is a rate
+
+
+def test_the_local_presets_are_speech_and_its_miniature():
+    assert [name for name in PRESETS if codec(name).is_local] == ["speech", "tiny"]
+    assert count(codec("tiny")) < 30_000
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_json_round_trip(name):
+    adapter = TypeAdapter(CodecConfig)
+    text = adapter.dump_json(PRESETS[name], indent=1)
+    assert adapter.validate_json(text, strict=True, extra="forbid") == PRESETS[name]
+    assert json.loads(text)["name"] == name == PRESETS[name].name
