@@ -47,7 +47,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     decay_from: float = 0.6  # share of the budget after which the learning rate falls linearly to nothing
-    weights: dict[str, float] = field(default_factory=lambda: {"log_mel": 1.0, "root_mel": 3.0, "pitch": 2.0})
+    weights: dict[str, float] = field(default_factory=lambda: {"log_mel": 1.0, "root_mel": 40.0, "pitch": 3.0})
     source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
     average: float = 0.999  # decay of the weight average, per step
     clip: float = 1.0  # largest norm of the gradient
