@@ -271,9 +271,10 @@ def nearest(axes: Sequence[Tensor], cosets: Sequence[Coset]) -> tuple[list[Tenso
     points, index = _nearest_in_box(axes, cosets[0])
     for coset in cosets[1:]:
         others, other_index = _nearest_in_box(axes, coset)
-        excess = (other_index - index).mul_(TIE)
+        excess = torch.zeros_like(index)
         for z, p, q in zip(axes, points, others, strict=True):
             excess.addcmul_(q - p, (q + p).sub_(z, alpha=2))
+        excess.add_(other_index - index, alpha=TIE)
         closer = excess.lt_(0)  # 1.0 or 0.0; the comparison with NaN is false
         for p, q in zip(points, others, strict=True):
             p.lerp_(q, closer)  # exact for these two weights
