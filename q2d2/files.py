@@ -1,0 +1,261 @@
+"""One file through a codec: audio <-> `.q2d2`, in memory that does not grow with its length.
+
+Everything is a chain of generators over blocks, so an hour takes the memory of half a minute. A target appears when it
+is complete, under no name but its own, and never in place of a file that nobody said to replace. "-" is standard input
+or output. Knows nothing of command lines.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+from tqdm import tqdm
+
+from q2d2 import audio, bitstream
+from q2d2.codec import Codec
+
+PIPE = "-"
+SUFFIX = ".q2d2"
+Name = str | os.PathLike[str]
+
+_BELIEVABLE_GAP_S = 3600.0  # silence in place of what is missing is written only up to this: a file may claim months
+_SILENCE_FRAMES = 1024  # ... and this much at a time
+
+
+class FileError(ValueError):
+    """A file that cannot be encoded or decoded: one line that names it and says what to do."""
+
+
+class DamagedError(FileError):
+    """A `.q2d2` file that is damaged; what is left of it can be decoded with on_damage="skip"."""
+
+
+_PARTLY_READABLE = (
+    DamagedError,
+    bitstream.DamagedChunkError,
+    bitstream.DamagedTrailerError,
+    bitstream.TrailingDataError,
+    bitstream.TruncatedError,
+)
+
+
+class Encoded(NamedTuple):
+    """What `encode_file` has written."""
+
+    duration_s: float
+    num_bytes: int
+
+    @property
+    def bitrate_bps(self) -> float:
+        """Bits per second of the file, header and all."""
+        return 8 * self.num_bytes / self.duration_s
+
+
+def encode_file(
+    codec: Codec, source: Name, target: Name, rate: str | int | None = None, overwrite: bool = False
+) -> Encoded:
+    """Audio -> `.q2d2`. AudioError or FileError, and no target, where something is wrong."""
+    _check_target(source, target, overwrite)
+    if not _is_stream(target) and Path(target).suffix.lower() != SUFFIX:
+        raise FileError(f"{target}: should end in {SUFFIX}")
+    with audio.open_blocks(source) as blocks, _new_file(target) as file:
+        sample_rate_hz = blocks.sample_rate_hz
+        mono = _Counted(map(audio.to_mono, blocks), blocks.num_frames, sample_rate_hz, blocks.name)
+        signal = audio.resample_blocks(mono, sample_rate_hz, codec.config.sample_rate_hz)
+        counted = _CountedFile(file)
+        writer = bitstream.Writer(counted, codec.header(sample_rate_hz, rate))
+        with mono.progress, named(blocks.name):
+            for indices in codec.encode_blocks(signal, rate):
+                writer.write(indices)
+        writer.close(mono.num_samples)
+        return Encoded(mono.num_samples / sample_rate_hz, counted.num_bytes)
+
+
+def decode_file(
+    codec: Codec,
+    source: Name,
+    target: Name,
+    on_damage: Literal["raise", "skip"] = "raise",
+    overwrite: bool = False,
+) -> list[str]:
+    """`.q2d2` -> audio of the original's length and sample rate; the target's suffix says of which kind.
+
+    on_damage="skip" puts silence where frames are missing, and returns a line on each such place. Of a file that was
+    cut short all that is there is decoded.
+    """
+    _check_target(source, target, overwrite)
+    with open_seekable(source) as (file, name), named(name):
+        reader = bitstream.Reader(file, on_damage)
+        header = reader.header
+        codec.check_header(header)
+        inner_hz, outer_hz = codec.config.sample_rate_hz, header.sample_rate_hz
+        # a length that no trailer vouches for is not believed
+        length = header.num_samples if reader.num_frames is not None else None
+        inner_length = None if length is None else audio.resampled_length(length, outer_hz, inner_hz)
+        most = round(_BELIEVABLE_GAP_S * codec.frame_rate_hz)
+        chunks = _without_gaps(reader, codec.silence.numpy(force=True)[: len(header.points)], most)
+        inner = audio.resample_blocks(codec.decode_blocks(chunks), inner_hz, inner_hz, inner_length)
+        outer = audio.resample_blocks(inner, inner_hz, outer_hz, length)
+        with audio.Writer(target, outer_hz, num_frames=length) as writer:
+            counted = _Counted(outer, length, outer_hz, name)
+            with counted.progress:
+                for block in counted:
+                    writer.write(block)
+        return [damage_line(damage, name, codec.frame_rate_hz) for damage in reader.damage]
+
+
+# -- what stands between files and blocks ------------------------------------------------------------------------------
+
+
+class _Counted:
+    """Blocks as they pass, counted, with a progress bar on a terminal when it takes longer than a moment."""
+
+    def __init__(self, blocks: Iterable[np.ndarray], total: int | None, sample_rate_hz: int, name: str) -> None:
+        self.num_samples = 0
+        self._blocks, self._sample_rate_hz = blocks, sample_rate_hz
+        layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s of audio, {remaining} left"
+        self.progress = tqdm(
+            total=None if total is None else total / sample_rate_hz,
+            desc=name,
+            unit="s",
+            delay=1,
+            leave=False,
+            disable=None,
+            bar_format=None if total is None else layout,
+        )
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self._blocks:
+            self.num_samples += len(block)
+            yield block
+            self.progress.update(len(block) / self._sample_rate_hz)
+
+
+class _CountedFile:
+    """A binary file that is written to, and the bytes written so far."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.num_bytes = 0
+        self._file = file
+
+    def write(self, data: bytes, /) -> int:
+        self.num_bytes += len(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _without_gaps(
+    reader: bitstream.Reader, silence: Int64[np.ndarray, " pairs"], most: int
+) -> Iterator[Int64[np.ndarray, "frames pairs"]]:
+    """The chunks, with frames of silence in place of missing ones, in pieces; a gap of more than `most` is an error."""
+
+    def fill(start: int, stop: int) -> Iterator[np.ndarray]:
+        if stop - start > most:
+            raise DamagedError(f"frames {start} to {stop} are missing, more than silence is filled in for")
+        for at in range(start, stop, _SILENCE_FRAMES):
+            yield np.tile(silence, (min(_SILENCE_FRAMES, stop - at), 1))
+
+    expected, found = 0, False
+    for start, indices in reader:
+        yield from fill(expected, start)
+        yield indices
+        expected, found = start + len(indices), True
+    if not found:
+        raise DamagedError("not one whole chunk is left") if reader.damage else FileError("holds no frames")
+    yield from fill(expected, reader.num_frames or 0)
+
+
+def damage_line(damage: bitstream.Damage, name: str, frame_rate_hz: float) -> str:
+    start_s = damage.start_frame / frame_rate_hz
+    if damage.num_frames is None:
+        return f"{name}: ends at {start_s:.2f} s: {damage.reason}"
+    if damage.num_frames == 0:
+        return f"{name}: {damage.reason}"
+    stop_s = start_s + damage.num_frames / frame_rate_hz
+    return f"{name}: silence from {start_s:.2f} to {stop_s:.2f} s: {damage.reason}"
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put the file's name before errors that do not know it."""
+    try:
+        yield
+    except audio.AudioError:
+        raise
+    except ValueError as error:
+        kind = DamagedError if isinstance(error, _PARTLY_READABLE) else FileError
+        raise kind(f"{name}: {error}") from error
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def _is_stream(path: Name) -> bool:
+    """Standard input or output, a named pipe, a device: what has no name to keep or to lose."""
+    return os.fspath(path) == PIPE or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
+
+
+def _check_target(source: Name, target: Name, overwrite: bool) -> None:
+    """FileError for a target that should not be written, before any work is done."""
+    if _is_stream(target):
+        if os.fspath(target) == PIPE and sys.stdout.isatty():
+            raise FileError("standard output: is a terminal; send it to a file or a program")
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; give a file")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.exists():
+        if os.path.exists(source) and path.samefile(source):
+            raise FileError(f"{path}: is the source as well; give another target")
+        if not overwrite:
+            raise FileError(f"{path}: exists already; --overwrite replaces it")
+
+
+@contextmanager
+def open_seekable(source: Name) -> Iterator[tuple[IO[bytes], str]]:
+    """The source as a file in which one can go back, and its name; what comes through a pipe is copied first."""
+    name = "standard input" if os.fspath(source) == PIPE else str(source)
+    with ExitStack() as opened:
+        file: IO[bytes] = sys.stdin.buffer if os.fspath(source) == PIPE else opened.enter_context(open(source, "rb"))
+        if file.isatty():
+            raise FileError(f"{name}: is a terminal; pipe a {SUFFIX} file into it")
+        if not file.seekable():
+            copy = opened.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            file = copy
+        yield file, name
+
+
+@contextmanager
+def _new_file(target: Name) -> Iterator[IO[bytes]]:
+    """A binary file that takes its name when the `with` ends well, and leaves nothing behind when it does not."""
+    if os.fspath(target) == PIPE:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif _is_stream(target):
+        with open(target, "wb") as stream:
+            yield stream
+    else:
+        path = Path(os.path.realpath(target))  # a symbolic link stays; its target is replaced
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,229 @@
+"""The verbs of the command line: what can be said to each, and the function it calls.
+
+A verb is a dataclass, from which tyro makes options and help, with a `run` that returns the exit status. Nothing heavy
+is imported before `run`, so help comes at once. No `from __future__ import annotations` here: tyro reads the types.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from q2d2.console import UsageError, say
+
+if TYPE_CHECKING:
+    import torch
+
+    from q2d2.codec import Codec
+    from q2d2.folders import FolderResult
+
+Rate = Annotated[str | None, arg(metavar="1k|3k|7k", help_behavior_hint="(default: the highest)")]
+Model = Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: the shipped model)")]
+Device = Annotated[str | None, arg(metavar="cpu|cuda", help_behavior_hint="(default: a GPU if there is one)")]
+Switch = Annotated[bool, arg(help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Compress audio (wav, flac, ogg, mp3; any sample rate, channels and length) to a .q2d2 file.
+
+    Of a folder, every audio file in it. Example:
+
+    q2d2 encode talk.mp3 talk.q2d2 --rate 3k
+    """
+
+    source: Annotated[Positional[str], arg(metavar="IN")]
+    """an audio file, a folder, or - for standard input"""
+    target: Annotated[Positional[str], arg(metavar="OUT")]
+    """the .q2d2 file, the folder for them, or - for standard output"""
+    rate: Rate = None
+    """one of the model's rates, or a number of pairs"""
+    model: Model = None
+    """a model folder or a hub id"""
+    device: Device = None
+    """where to compute"""
+    overwrite: Switch = False
+    """replace targets that exist"""
+
+    def run(self) -> int:
+        from q2d2 import files, folders
+
+        codec = _load(self.model, self.device)
+        rate = int(self.rate) if self.rate is not None and self.rate.isdigit() else self.rate
+        try:
+            codec.num_pairs(rate)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if os.path.isdir(self.source):
+            result = folders.encode_folder(codec, Path(self.source), Path(self.target), rate, self.overwrite)
+            return _report(result, self.target)
+        made = files.encode_file(codec, self.source, self.target, rate, self.overwrite)
+        name = "standard output" if self.target == files.PIPE else self.target
+        say(f"{name}: {made.duration_s:.2f} s in {made.num_bytes} bytes, {made.bitrate_bps:.0f} bit/s")
+        return 0
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Turn a .q2d2 file back into audio of the original's length and sample rate.
+
+    Of a folder, every .q2d2 file in it. Example:
+
+    q2d2 decode talk.q2d2 talk.wav
+    """
+
+    source: Annotated[Positional[str], arg(metavar="IN")]
+    """a .q2d2 file, a folder, or - for standard input"""
+    target: Annotated[Positional[str], arg(metavar="OUT")]
+    """a .wav, .flac or .ogg file, the folder for .wav files, or - for WAV on standard output"""
+    skip_damaged: Switch = False
+    """put silence where a damaged file has lost something, and say so, instead of refusing it"""
+    model: Model = None
+    """a model folder or a hub id"""
+    device: Device = None
+    """where to compute"""
+    overwrite: Switch = False
+    """replace targets that exist"""
+
+    def run(self) -> int:
+        from q2d2 import files, folders
+
+        codec = _load(self.model, self.device)
+        on_damage: Literal["raise", "skip"] = "skip" if self.skip_damaged else "raise"
+        if os.path.isdir(self.source):
+            result = folders.decode_folder(codec, Path(self.source), Path(self.target), on_damage, self.overwrite)
+            return _report(result, self.target)
+        try:
+            notes = files.decode_file(codec, self.source, self.target, on_damage, self.overwrite)
+        except files.DamagedError as error:
+            if self.skip_damaged:
+                raise
+            raise files.DamagedError(f"{error}; --skip-damaged decodes what is left") from error
+        for note in notes:
+            say(note)
+        return 0
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what a .q2d2 file holds, and check all of it; or what a model is. Example:
+
+    q2d2 info talk.q2d2
+    """
+
+    source: Annotated[
+        Positional[str | None], arg(metavar="[IN]", help_behavior_hint="(default: the shipped model)")
+    ] = None
+    """a .q2d2 file, - for standard input, a model folder or a hub id"""
+
+    def run(self) -> int:
+        from q2d2 import files, info
+
+        source = self.source
+        if source is not None and (source == files.PIPE or source.endswith(files.SUFFIX) or os.path.isfile(source)):
+            rows, damage = info.file_rows(source)
+        else:
+            rows, damage = info.model_rows(_load(source, "cpu")), []
+        for label, text in rows:
+            print(f"{label:<13} {text}")
+        for line in damage:
+            say(line)
+        return 1 if damage else 0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Encode and decode a clip at every rate: audio files, a picture, and a table of sizes, quality and speed.
+
+    Needs matplotlib for the picture, pesq and pystoi for quality; goes on without them. Example:
+
+    q2d2 demo talk.wav --out demo
+    """
+
+    clip: Annotated[
+        Positional[str | None], arg(metavar="[CLIP]", help_behavior_hint="(default: the clip in the package)")
+    ] = None
+    """an audio file, of which the first half minute is used"""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("demo")
+    """the folder for what it writes"""
+    model: Model = None
+    """a model folder or a hub id"""
+    device: Device = None
+    """where to compute"""
+    overwrite: Switch = False
+    """replace the files of an earlier demo"""
+
+    def run(self) -> int:
+        from q2d2 import demo
+
+        result = demo.run(_load(self.model, self.device), self.clip, self.out, self.overwrite)
+        print(demo.table(result))
+        for note in result.notes:
+            say(note)
+        return 0
+
+
+def train() -> type:
+    """The verb `train`: its options are the fields of TrainConfig, which is imported only when it is asked for."""
+    from q2d2.train.trainer import TrainConfig
+
+    @dataclass(frozen=True)
+    class Train:
+        """Train a model within a budget of minutes or steps.
+
+        The same command again goes on where it was interrupted. Example:
+
+        q2d2 train --preset speech --data corpus --minutes 60 --out run --validate dev
+        """
+
+        config: Annotated[TrainConfig, OmitArgPrefixes]
+        preset: Annotated[str, arg(metavar="NAME")] = "speech"
+        """what to train: one of the configurations of q2d2/presets.py"""
+        start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
+        """a model to start from, instead of a preset with random weights"""
+        device: Device = None
+        """where to compute"""
+
+        def run(self) -> int:
+            from q2d2.codec import Codec
+            from q2d2.presets import PRESETS
+            from q2d2.train.trainer import train as run_training
+
+            if self.start is None and self.preset not in PRESETS:
+                raise UsageError(f"there is no preset {self.preset}: give one of {', '.join(PRESETS)}")
+            device = _device(self.device)
+            codec = Codec(PRESETS[self.preset]) if self.start is None else _load(self.start, "cpu")
+            print(run_training(codec, self.config, device))
+            return 0
+
+    return Train
+
+
+def _load(model: str | None, device: str | None) -> "Codec":
+    from q2d2 import checkpoint
+
+    return checkpoint.load(model).to(_device(device))
+
+
+def _device(name: str | None) -> "torch.device":
+    """The named device, or a GPU if there is one; UsageError where that is not possible."""
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: cannot be used here; give cpu, or cuda on a machine with a GPU") from error
+    return device
+
+
+def _report(result: "FolderResult", target: str) -> int:
+    """Say what became of a folder's files; the exit status."""
+    for line in [*result.notes, *result.failed]:
+        say(line)
+    kept = f", {result.kept} were there already and stay (--overwrite replaces them)" if result.kept else ""
+    failed = f", {len(result.failed)} failed" if result.failed else ""
+    say(f"{target}: {result.done} files written{kept}{failed}")
+    return 1 if result.failed else 0
