@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
 from itertools import dropwhile, takewhile
-from typing import Protocol
 
 import tyro
 
@@ -33,13 +32,7 @@ q2d2 VERB --help says more about a verb; q2d2 --version names the version.
 """
 
 
-class Verb(Protocol):
-    """A parsed command."""
-
-    def run(self) -> int: ...
-
-
-VERBS: dict[str, Callable[[], type]] = {
+VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "encode": lambda: verbs.Encode,
     "decode": lambda: verbs.Decode,
     "info": lambda: verbs.Info,
@@ -83,7 +76,7 @@ def _main(arguments: list[str]) -> int:
             raise UsageError(f"{what}: one of {', '.join(VERBS)}; q2d2 --help shows them")
 
 
-def _parse(name: str, arguments: list[str]) -> Verb:
+def _parse(name: str, arguments: list[str]) -> verbs.Verb:
     """What tyro makes of the arguments; the box that it draws around what is wrong becomes one line."""
     box = io.StringIO()
     try:

@@ -142,8 +142,10 @@ def _quality(
     try:
         import pystoi
 
+        if len(clean) < 0.4 * _JUDGED_HZ:  # too little for it
+            return (score if score > 0 else None), None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of clips that are too short, and gives 1e-5
+            warnings.simplefilter("ignore")  # it warns of clips with too little speech, and gives 1e-5
             share = float(pystoi.stoi(clean, made, _JUDGED_HZ))
     except ImportError:
         share = -1.0

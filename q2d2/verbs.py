@@ -5,6 +5,7 @@ is imported before `run`, so help comes at once. No `from __future__ import anno
 """
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,8 +17,8 @@ from q2d2.console import UsageError, say
 if TYPE_CHECKING:
     import torch
 
-    from q2d2.codec import Codec
-    from q2d2.folders import FolderResult
+    import q2d2.codec
+    import q2d2.folders
 
 Rate = Annotated[str | None, arg(metavar="1k|3k|7k", help_behavior_hint="(default: the highest)")]
 Model = Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: the shipped model)")]
@@ -25,8 +26,16 @@ Device = Annotated[str | None, arg(metavar="cpu|cuda", help_behavior_hint="(defa
 Switch = Annotated[bool, arg(help_behavior_hint="")]
 
 
+class Verb(ABC):
+    """A parsed command."""
+
+    @abstractmethod
+    def run(self) -> int:
+        """Do it; returns the exit status."""
+
+
 @dataclass(frozen=True)
-class Encode:
+class Encode(Verb):
     """Compress audio (wav, flac, ogg, mp3; any sample rate, channels and length) to a .q2d2 file.
 
     Of a folder, every audio file in it. Example:
@@ -66,7 +75,7 @@ class Encode:
 
 
 @dataclass(frozen=True)
-class Decode:
+class Decode(Verb):
     """Turn a .q2d2 file back into audio of the original's length and sample rate.
 
     Of a folder, every .q2d2 file in it. Example:
@@ -107,7 +116,7 @@ class Decode:
 
 
 @dataclass(frozen=True)
-class Info:
+class Info(Verb):
     """Say what a .q2d2 file holds, and check all of it; or what a model is. Example:
 
     q2d2 info talk.q2d2
@@ -134,7 +143,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Verb):
     """Encode and decode a clip at every rate: audio files, a picture, and a table of sizes, quality and speed.
 
     Needs matplotlib for the picture, pesq and pystoi for quality; goes on without them. Example:
@@ -165,12 +174,12 @@ class Demo:
         return 0
 
 
-def train() -> type:
+def train() -> type[Verb]:
     """The verb `train`: its options are the fields of TrainConfig, which is imported only when it is asked for."""
     from q2d2.train.trainer import TrainConfig
 
     @dataclass(frozen=True)
-    class Train:
+    class Train(Verb):
         """Train a model within a budget of minutes or steps.
 
         The same command again goes on where it was interrupted. Example:
@@ -201,7 +210,7 @@ def train() -> type:
     return Train
 
 
-def _load(model: str | None, device: str | None) -> "Codec":
+def _load(model: str | None, device: str | None) -> "q2d2.codec.Codec":
     from q2d2 import checkpoint
 
     return checkpoint.load(model).to(_device(device))
@@ -219,7 +228,7 @@ def _device(name: str | None) -> "torch.device":
     return device
 
 
-def _report(result: "FolderResult", target: str) -> int:
+def _report(result: "q2d2.folders.FolderResult", target: str) -> int:
     """Say what became of a folder's files; the exit status."""
     for line in [*result.notes, *result.failed]:
         say(line)
