@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from unittest import mock
 
@@ -238,6 +239,16 @@ def test_training_mode_does_not_leak_into_codes():
     assert np.array_equal(first, second)
     assert all(torch.equal(value, before[name]) for name, value in codec.state_dict().items() if name != "silence")
     assert all(module.training for module in codec.modules())
+
+
+@pytest.mark.parametrize("config", [TINY, NOT_LOCAL])
+def test_no_stage_leaves_its_device(config):
+    """On a device of shapes only (which knows no autocast), what were made on the CPU could not meet the rest."""
+    codec = Codec(config).to("meta")
+    wav = torch.zeros(2, 450 * 32, device="meta")
+    pairs, start = torch.tensor([1, 3], device="meta"), torch.tensor([0, 64], device="meta")
+    with mock.patch("torch.autocast", lambda *_, **__: nullcontext()):
+        assert codec(wav, pairs, start).decoded.wav.device.type == "meta"
 
 
 def test_inference_then_training():
