@@ -224,6 +224,28 @@ def test_rectangular_cells_within_the_bound_have_equal_shares():
 
 
 @pytest.mark.parametrize(
+    ("grid", "gain_db"),
+    [
+        (RectangularGrid((9, 9)), 0.0),
+        (RhombicGrid((7, 7)), -0.40),
+        (RhombicGrid((9, 9)), -0.35),
+        (HexagonalGrid((7, 7)), -0.07),
+        (RegularHexagonalGrid((9, 9)), -0.04),
+        (BCCGrid((7, 7, 7)), -0.12),
+    ],
+    ids=str,
+)
+def test_a_few_levels_lose_more_at_the_border_than_the_lattice_gains(grid, gain_db):
+    """Against scalar quantization with as many bits, for a source that fills the box: `docs/quantizer.md`."""
+    generator = torch.Generator().manual_seed(0)
+    z = 2 * torch.rand(300_000, grid.dimension, generator=generator) - 1
+    half_width = torch.tensor(grid.half_width)
+    error = (grid.nearest(z * half_width).points / half_width - z).square().mean().item()
+    scalar = grid.num_points ** (-2 / grid.dimension) / 3
+    assert 10 * math.log10(scalar / error) == pytest.approx(gain_db, abs=0.02)
+
+
+@pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: RectangularGrid((7,)), "2 levels"),

@@ -3,6 +3,7 @@
 import copy
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -384,3 +385,8 @@ def test_config_survives_json():
     adapter = TypeAdapter(Q2D2Config)
     assert adapter.validate_json(adapter.dump_json(config)) == config
     assert Q2D2.from_config(config).points == (98, 35)
+
+
+def test_the_example_of_the_page_runs():
+    page = (Path(__file__).parents[1] / "docs" / "quantizer.md").read_text()
+    exec(page.split("```python\n")[1].split("```")[0], {})
