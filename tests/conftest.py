@@ -38,10 +38,7 @@ def make_speech_like(duration_s: float = 2.0, sample_rate_hz: int = 24_000, seed
     voice = np.zeros(num_samples)
     for harmonic in range(1, 25):
         frequency_hz = harmonic * pitch_hz
-        gain = (
-            0.02 / harmonic
-            + sum(np.exp(-(((frequency_hz - f) / 250) ** 2)) for f in formants_hz) / harmonic**0.5
-        )
+        gain = 0.02 / harmonic + sum(np.exp(-(((frequency_hz - f) / 250) ** 2)) for f in formants_hz) / harmonic**0.5
         voice += np.where(frequency_hz < 0.45 * sample_rate_hz, gain, 0) * np.sin(harmonic * phase)
     hiss = np.diff(rng.standard_normal(num_samples + 1))  # brighter than white, as fricatives are
 
@@ -68,9 +65,7 @@ def speech_like() -> SpeechLike:
 def audio_file(tmp_path: Path) -> AudioFile:
     """`audio_file(samples, sample_rate_hz, name="clip.wav", **how soundfile writes it)` -> its path."""
 
-    def make(
-        samples: np.ndarray, sample_rate_hz: int = 24_000, name: str = "clip.wav", **how: object
-    ) -> Path:
+    def make(samples: np.ndarray, sample_rate_hz: int = 24_000, name: str = "clip.wav", **how: object) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, sample_rate_hz, **how)

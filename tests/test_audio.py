@@ -120,9 +120,7 @@ def test_reads_a_pipe(spool_bytes, speech_like, audio_file, monkeypatch, feed_st
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
 def test_reads_wav_streams_of_unstated_length(size, tmp_path):
     pcm = np.arange(-500, 500, dtype="<i2")
-    header = struct.pack(
-        "<4sI8sIHHIIHH4sI", b"RIFF", size, b"WAVEfmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", size
-    )
+    header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", size, b"WAVEfmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", size)
     (tmp_path / "stream.wav").write_bytes(header + pcm.tobytes())
     samples, _ = audio.read(tmp_path / "stream.wav")
     np.testing.assert_array_equal(samples[:, 0] * 32768, pcm)
@@ -143,9 +141,7 @@ def test_flac_length_is_not_trusted(speech_like, audio_file):
     assert "ends at 3.000 s" in error_of(audio.read, path)
 
 
-@pytest.mark.parametrize(
-    "value, kind", [(np.nan, "not a number"), (np.inf, "infinite"), (-np.inf, "infinite")]
-)
+@pytest.mark.parametrize("value, kind", [(np.nan, "not a number"), (np.inf, "infinite"), (-np.inf, "infinite")])
 def test_names_the_first_bad_sample(value, kind, audio_file):
     signal = np.zeros((20_000, 2), np.float32)
     signal[13_000, 1] = signal[15_000] = value
@@ -234,9 +230,7 @@ def test_lists_audio_files_in_order(tmp_path, audio_file):
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
 @pytest.mark.parametrize("num_channels", [1, 2])
 def test_writes_what_it_reads(suffix, num_channels, speech_like, tmp_path):
-    signal = np.stack(
-        [speech_like(5, seed=seed) for seed in range(num_channels)], axis=1
-    )  # more than one block
+    signal = np.stack([speech_like(5, seed=seed) for seed in range(num_channels)], axis=1)  # more than one block
     path = tmp_path / f"out{suffix}"
     audio.write(path, signal, 24_000)
     samples, sample_rate_hz = audio.read(path)
@@ -317,9 +311,7 @@ def test_writes_through_a_link_and_never_over_a_device(tmp_path):
 
 @pytest.mark.parametrize("sample_format", ["int16", "float32"])
 @pytest.mark.parametrize("num_frames", [None, 5000])
-def test_streams_wav_to_standard_output(
-    sample_format, num_frames, speech_like, capfdbinary, feed_stdin, tmp_path
-):
+def test_streams_wav_to_standard_output(sample_format, num_frames, speech_like, capfdbinary, feed_stdin, tmp_path):
     signal = speech_like(1)[:5000].reshape(-1, 2)
     stated = None if num_frames is None else len(signal)
     with Writer("-", 16_000, 2, stated, sample_format) as writer:

@@ -46,9 +46,7 @@ def test_indices_give_the_features_back_for_every_prefix(build):
     latent = torch.randn(3, 20, quantizer.dim)
     features, indices = quantizer(latent)
     assert indices.shape == (3, 20, quantizer.num_pairs) and indices.dtype == torch.int64
-    assert all(
-        (indices[..., p] >= 0).all() and (indices[..., p] < n).all() for p, n in enumerate(quantizer.points)
-    )
+    assert all((indices[..., p] >= 0).all() and (indices[..., p] < n).all() for p, n in enumerate(quantizer.points))
     assert torch.equal(quantizer.indices_to_features(indices), features)
     for pairs in range(quantizer.num_pairs + 1):
         prefix = quantizer(latent, num_pairs=pairs)

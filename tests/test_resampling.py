@@ -15,12 +15,7 @@ RATES_HZ = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000, 192_000]
 def test_there_and_back_has_the_same_length(rate_hz, num_samples):
     signal = np.zeros(num_samples, np.float32)
     inside = resample(signal, rate_hz, 24_000)
-    assert (
-        len(inside)
-        == resampled_length(num_samples, rate_hz, 24_000)
-        == -(-num_samples * 24_000 // rate_hz)
-        > 0
-    )
+    assert len(inside) == resampled_length(num_samples, rate_hz, 24_000) == -(-num_samples * 24_000 // rate_hz) > 0
     assert len(resample(inside, 24_000, rate_hz)) >= num_samples  # so it is only ever cut
     assert len(resample(inside, 24_000, rate_hz, num_samples)) == num_samples
 

@@ -78,17 +78,13 @@ def padded_by_hand(x: np.ndarray, kernel: int, stride: int) -> np.ndarray:
     return out[: len(out) - extension]
 
 
-@pytest.mark.parametrize(
-    ("kernel", "stride"), [(7, 1), (3, 1), (1, 1), (2, 1), (4, 2), (6, 3), (10, 5), (16, 8)]
-)
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 1), (3, 1), (1, 1), (2, 1), (4, 2), (6, 3), (10, 5), (16, 8)])
 def test_convolution_pads_as_the_reference(kernel, stride):
     conv = SameConv(1, 1, kernel, stride)
     weight, bias = conv.conv.weight[0, 0].detach().numpy(), conv.conv.bias.item()
     for samples in [*range(1, 20), 40, 41, 43]:
         x = np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(padded_by_hand(x, kernel, stride), kernel)[
-            ::stride
-        ]
+        windows = np.lib.stride_tricks.sliding_window_view(padded_by_hand(x, kernel, stride), kernel)[::stride]
         y = conv(torch.from_numpy(x)[None, None])[0, 0].detach().numpy()
         assert len(y) == math.ceil(samples / stride)
         np.testing.assert_allclose(y, windows @ weight + bias, atol=1e-5)
@@ -98,9 +94,7 @@ def test_weight_norm_has_one_gain_per_output_channel():
     conv = SameConv(3, 5, 7).conv
     gain, direction = conv.parametrizations.weight.original0, conv.parametrizations.weight.original1
     assert gain.shape == (5, 1, 1)
-    torch.testing.assert_close(
-        conv.weight, gain * direction / direction.flatten(1).norm(dim=1)[:, None, None]
-    )
+    torch.testing.assert_close(conv.weight, gain * direction / direction.flatten(1).norm(dim=1)[:, None, None])
 
 
 def test_lstm_runs_forward_in_time_with_a_shortcut():

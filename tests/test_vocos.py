@@ -48,9 +48,7 @@ def test_attention_is_the_softmax_formula():
     block = AttentionBlock(64).double()
     x = torch.randn(2, 64, 11, dtype=torch.float64)
     grouped = x.reshape(2, 32, 2 * 11)
-    normed = (grouped - grouped.mean(-1, keepdim=True)) / torch.sqrt(
-        grouped.var(-1, False, keepdim=True) + 1e-6
-    )
+    normed = (grouped - grouped.mean(-1, keepdim=True)) / torch.sqrt(grouped.var(-1, False, keepdim=True) + 1e-6)
     normed = normed.reshape(2, 64, 11)
     q, k, v = (
         torch.einsum("oc,bct->bot", conv.weight[..., 0], normed) + conv.bias[:, None]

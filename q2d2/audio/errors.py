@@ -31,8 +31,7 @@ def check_finite(block: np.ndarray, name: str, start_frame: int, sample_rate_hz:
         kind = "not a number" if np.isnan(block[row]).any() else "infinite"
         frame = start_frame + row
         raise AudioError(
-            f"{name}: the sample at {frame / sample_rate_hz:.6f} s (number {frame}) is {kind}; "
-            "repair the audio there"
+            f"{name}: the sample at {frame / sample_rate_hz:.6f} s (number {frame}) is {kind}; repair the audio there"
         )
 
 

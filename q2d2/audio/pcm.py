@@ -20,9 +20,7 @@ def to_int16(samples: Float32[np.ndarray, "*shape"]) -> Int16[np.ndarray, "*shap
     return np.minimum(np.rint(np.clip(samples, -1, 1) * 32768), 32767).astype(np.int16)
 
 
-def wav_header(
-    sample_rate_hz: int, num_channels: int, num_frames: int | None, sample_format: SampleFormat
-) -> bytes:
+def wav_header(sample_rate_hz: int, num_channels: int, num_frames: int | None, sample_format: SampleFormat) -> bytes:
     """The 44 bytes before the samples of a stream, where nobody can go back to fill in the sizes.
 
     The largest size stands for one that is not known or too large to tell; readers then take what comes.

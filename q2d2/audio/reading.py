@@ -60,9 +60,7 @@ class Blocks:
         self.num_frames: int | None = file.frames if file.frames < 2**62 else None
         self._file = file
         self._opened = opened
-        self._block_frames = max(
-            1, min(round(block_s * self.sample_rate_hz), _MAX_BLOCK // self.num_channels)
-        )
+        self._block_frames = max(1, min(round(block_s * self.sample_rate_hz), _MAX_BLOCK // self.num_channels))
 
     def __iter__(self) -> Iterator[Float32[np.ndarray, "_ channels"]]:
         return self.part(0, None)
