@@ -226,11 +226,7 @@ class Codec(nn.Module):
     ) -> Iterator[Int64[np.ndarray, "_ _pairs"]]:
         """Mono blocks of any sizes at the codec's own rate -> indices, window after window; bounded memory if local."""
         pairs, context = self.num_pairs(rate), self.encoder.context or 0
-        held, first, done = (
-            np.zeros(0, np.float32),
-            0,
-            0,
-        )  # `held` begins at frame `first`; frames before `done` are out
+        held, first, done = np.zeros(0, np.float32), 0, 0  # `held` begins at frame `first`; those before `done` are out
         for piece in self._pieces(map(_checked_block, blocks), context, self.hop):
             held = np.concatenate([held, piece])
             if self.is_local and len(held) >= (done + WINDOW + context - first) * self.hop:
