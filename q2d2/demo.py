@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,12 @@ from jaxtyping import Float32, Int64
 from q2d2 import audio
 from q2d2.checkpoint import write_whole
 from q2d2.codec import Codec
+from q2d2.evaluate import metrics
 from q2d2.files import FileError
 from q2d2.quantizer import Q2D2
 
 CLIP = Path(__file__).parent / "assets" / "clip.flac"
 LONGEST_S = 30.0  # of the clip is used
-_JUDGED_HZ = 16_000  # what wide-band PESQ is defined for
 _TRIES = 2  # the faster one counts
 _EXTRA = "pip install 'q2d2[evaluate]'"
 
@@ -79,7 +78,8 @@ def run(codec: Codec, clip: str | os.PathLike[str] | None, out: Path, overwrite:
                 len(data),
                 8 * len(data) / duration_s,
                 codec.bitrate_bps(pairs),
-                *_quality(wav, decoded[rate], sample_rate_hz),
+                _score(metrics.pesq_wb, wav, decoded[rate], sample_rate_hz),
+                _score(metrics.stoi, wav, decoded[rate], sample_rate_hz),
                 duration_s / encode_s,
                 duration_s / decode_s,
             )
@@ -128,28 +128,15 @@ def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
     return result, min(seconds)
 
 
-def _quality(
-    wav: Float32[np.ndarray, " samples"], decoded: Float32[np.ndarray, " samples"], sample_rate_hz: int
-) -> tuple[float | None, float | None]:
-    """Wide-band PESQ and STOI; None where the package is missing or finds no speech."""
-    clean, made = (audio.resample(x, sample_rate_hz, _JUDGED_HZ) for x in (wav, decoded))
+def _score(
+    measure: Callable[[np.ndarray, np.ndarray], float], wav: np.ndarray, decoded: np.ndarray, sample_rate_hz: int
+) -> float | None:
+    """What a metric says; None where its package is missing, or the clip holds too little speech."""
+    pair = (audio.resample(x, sample_rate_hz, metrics.SAMPLE_RATE_HZ) for x in (wav, decoded))
     try:
-        import pesq
-
-        score = float(pesq.pesq(_JUDGED_HZ, clean, made, "wb", on_error=pesq.PesqError.RETURN_VALUES))
-    except ImportError:
-        score = -1.0
-    try:
-        import pystoi
-
-        if len(clean) < 0.4 * _JUDGED_HZ:  # too little for it
-            return (score if score > 0 else None), None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of clips with too little speech, and gives 1e-5
-            share = float(pystoi.stoi(clean, made, _JUDGED_HZ))
-    except ImportError:
-        share = -1.0
-    return (score if score > 0 else None), (share if share > 1e-4 else None)
+        return measure(*pair)
+    except (ImportError, ValueError):
+        return None
 
 
 def _picture(

@@ -234,5 +234,5 @@ def _report(result: "q2d2.folders.FolderResult", target: str) -> int:
         say(line)
     kept = f", {result.kept} were there already and stay (--overwrite replaces them)" if result.kept else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
-    say(f"{target}: {result.done} files written{kept}{failed}")
+    say(f"{target}: {result.done} {'file' if result.done == 1 else 'files'} written{kept}{failed}")
     return 1 if result.failed else 0

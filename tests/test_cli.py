@@ -173,8 +173,8 @@ def test_folders(q2d2, talk, tmp_path):
     status, out, err = q2d2("encode", "clips", "tokens")
     assert (status, out) == (1, "")
     bad, summary = err.splitlines()
-    assert bad.startswith("q2d2: clips/bad.flac: is not audio") and summary == "q2d2: tokens: 1 files written, 1 failed"
-    assert q2d2("decode", "tokens", "back") == (0, "", "q2d2: back: 1 files written\n")
+    assert bad.startswith("q2d2: clips/bad.flac: is not audio") and summary == "q2d2: tokens: 1 file written, 1 failed"
+    assert q2d2("decode", "tokens", "back") == (0, "", "q2d2: back: 1 file written\n")
     assert Path("back/deep/talk.wav").is_file()
     assert "0 files written, 1 were there already and stay" in q2d2("decode", "tokens", "back")[2]
 
