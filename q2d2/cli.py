@@ -25,6 +25,7 @@ A neural speech codec: 1, 3.3 and 6.8 kbit/s from one small model.
   decode IN OUT    .q2d2 to audio          q2d2 decode talk.q2d2 talk.wav
   info [IN]        a .q2d2 file or a model q2d2 info talk.q2d2
   demo [CLIP]      all rates, a picture    q2d2 demo --out demo
+  evaluate         quality beside others   q2d2 evaluate --data dev --out scores
   train            a model from speech     q2d2 train --data corpus --minutes 60 --out run
 
 Folders work in place of files, - is standard input or output.
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "decode": lambda: verbs.Decode,
     "info": lambda: verbs.Info,
     "demo": lambda: verbs.Demo,
+    "evaluate": verbs.evaluate,
     "train": verbs.train,
 }
 

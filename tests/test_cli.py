@@ -77,7 +77,7 @@ def test_help_needs_nothing_heavy():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((), "give a verb: one of encode, decode, info, demo, train"),
+        ((), "give a verb: one of encode, decode, info, demo, evaluate, train"),
         (("enc",), "there is no verb 'enc'"),
         (("encode",), "Missing from q2d2 encode: IN .* OUT"),
         (("encode", "a.wav"), "Missing from q2d2 encode: OUT"),
@@ -219,7 +219,7 @@ def test_a_pipe_there_and_back(model, talk):
     )
     encoder.stdin.write(data)
     encoder.stdin.close()
-    out, err = decoder.communicate(timeout=60)
+    out, err = decoder.communicate(timeout=300)
     assert (encoder.wait(), decoder.returncode, err) == (0, 0, b"")
     assert encoder.stderr.read().startswith(b"q2d2: standard output: 0.50 s in ")
     for pipe in (encoder.stdout, encoder.stderr):
@@ -248,7 +248,7 @@ def test_a_reader_that_goes_away_is_no_news(model, audio_file):
     )
     process.stdout.read(44)
     process.stdout.close()
-    assert (process.wait(60), process.stderr.read()) == (1, b"")
+    assert (process.wait(300), process.stderr.read()) == (1, b"")
     process.stderr.close()
 
 
@@ -264,7 +264,7 @@ def test_an_interrupt_leaves_nothing_behind(model, tmp_path):
         pipe.write(b"RIFF")
         pipe.flush()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (130, b"", b"q2d2: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
 

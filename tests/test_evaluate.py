@@ -287,7 +287,14 @@ def test_as_a_program_on_two_processes_it_gives_what_one_gives(
     one = evaluate(config)
     options = {"--model": model, "--data": path.parent, "--out": tmp_path / "two", "--rates": "3k", "--jobs": 2}
     done = subprocess.run(
-        [sys.executable, "-m", "q2d2.evaluate", *(str(part) for item in options.items() for part in item), "--peers"],
+        [
+            sys.executable,
+            "-m",
+            "q2d2",
+            "evaluate",
+            *(str(part) for item in options.items() for part in item),
+            "--peers",
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"},
