@@ -171,14 +171,14 @@ class Trainer:
 def train(codec: Codec, config: TrainConfig, device: torch.device | None = None) -> Path:
     """Train within the budget, resuming if `out` holds a state; returns the folder of the averaged model."""
     started = time.monotonic()
+    hop, sample_rate_hz = codec.hop, codec.config.sample_rate_hz
+    clips = [] if config.validate is None else validation_clips(config.validate, sample_rate_hz, hop)
+    corpus = Corpus(config.data, sample_rate_hz)
+    crops = Crops(corpus, config.batch, config.frames * hop, config.seed, config.source_weights)
     config.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(codec, config, device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if (config.out / STATE).is_file():
         trainer.resume()
-    hop, sample_rate_hz = codec.hop, codec.config.sample_rate_hz
-    corpus = Corpus(config.data, sample_rate_hz)
-    crops = Crops(corpus, config.batch, config.frames * hop, config.seed, config.source_weights)
-    clips = [] if config.validate is None else validation_clips(config.validate, sample_rate_hz, hop)
     log = _Log(config, trainer, config.batch * config.frames * hop / sample_rate_hz)
 
     def save() -> None:

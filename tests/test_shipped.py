@@ -1,0 +1,69 @@
+"""The weights inside the package: they load, fit their promises, and speak."""
+
+from pathlib import Path
+
+import numpy as np
+import pystoi
+import pytest
+from small_codecs import assert_same_codes
+
+import q2d2
+from q2d2 import audio, checkpoint
+from q2d2.codec import Codec
+
+
+FOLDER = checkpoint.SHIPPED / "speech"
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return q2d2.load()
+
+
+@pytest.fixture(scope="module")
+def clip() -> tuple[np.ndarray, int]:
+    samples, rate_hz = audio.read(Path(checkpoint.__file__).parent / "assets" / "clip.flac")
+    return audio.to_mono(samples), rate_hz
+
+
+def test_it_is_small_and_has_a_card(codec: Codec) -> None:
+    assert sum(p.numel() for p in codec.parameters()) <= 10_000_000
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 20 * 2**20
+    card = (FOLDER / "README.md").read_text()
+    for credit in ("LibriSpeech", "Apache-2.0", "CC0", "CC BY 4.0", codec.weights):
+        assert credit in card
+
+
+@pytest.mark.parametrize(
+    ("rate", "bits_per_s", "intelligible"), [("1k", 1026, 0.8), ("3k", 3323, 0.82), ("7k", 6769, 0.82)]
+)
+def test_speech_comes_back_as_speech(codec: Codec, clip, rate: str, bits_per_s: int, intelligible: float) -> None:
+    wav, rate_hz = clip
+    data = codec.compress(wav, rate_hz, rate)
+    assert abs(codec.bitrate_bps(rate) - bits_per_s) < 1
+    assert 8 * (len(data) - 200) < 1.02 * bits_per_s * len(wav) / rate_hz
+    decoded = codec.decompress(data)
+    assert decoded.shape == wav.shape
+    assert pystoi.stoi(wav, decoded, rate_hz) > intelligible
+
+
+def test_more_bits_are_heard(codec: Codec, clip) -> None:
+    wav, rate_hz = clip
+    low, high = (pystoi.stoi(wav, codec.decode(codec.encode(wav, rate_hz, rate)), rate_hz) for rate in ("1k", "7k"))
+    assert high > low + 0.005
+
+
+def test_whole_is_chunked(codec: Codec, clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    wav, rate_hz = clip
+    whole = codec.encode(wav, rate_hz)
+    decoded = codec.decode(whole)
+    monkeypatch.setattr("q2d2.codec.WINDOW", 32)  # 0.6 s
+    chunked = codec.encode(wav, rate_hz)
+    assert assert_same_codes(codec, wav, whole, chunked) == 0
+    np.testing.assert_allclose(codec.decode(chunked), decoded, atol=1e-4, rtol=0)
+
+
+def test_silence_comes_back_as_silence(codec: Codec) -> None:
+    for rate in codec.config.rates:
+        decoded = codec.decode(codec.encode(np.zeros(24_000, np.float32), 24_000, rate))
+        assert np.abs(decoded).max() < 0.01
