@@ -11,7 +11,6 @@ import q2d2
 from q2d2 import audio, checkpoint
 from q2d2.codec import Codec
 
-
 FOLDER = checkpoint.SHIPPED / "speech"
 
 
