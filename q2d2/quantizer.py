@@ -53,7 +53,7 @@ class Quantizer(nn.Module, ABC):
     @property
     def bits_per_frame(self) -> float:
         """Sum of log2(points) over the pairs: counted, never assumed."""
-        return sum(math.log2(n) for n in self.points)
+        return math.fsum(math.log2(n) for n in self.points)
 
     @abstractmethod
     def forward(

@@ -325,6 +325,7 @@ def test_identity_passes_features_on_and_has_no_code():
     features, indices = quantizer(latent)
     assert torch.equal(features, latent) and indices.shape == (2, 3, 0) and indices.dtype == torch.int64
     assert (quantizer.points, quantizer.num_pairs, quantizer.codebook_size) == ((), 0, 1)
+    assert quantizer.bits_per_frame == 0
     assert torch.equal(quantizer(latent, mask).features, latent * mask[..., None])
     with pytest.raises(ValueError, match="identity"):
         quantizer.indices_to_features(indices)
