@@ -1,5 +1,6 @@
 """The weights inside the package: they load, fit their promises, and speak."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,14 @@ def test_whole_is_chunked(codec: Codec, clip, monkeypatch: pytest.MonkeyPatch) -
     chunked = codec.encode(wav, rate_hz)
     assert assert_same_codes(codec, wav, whole, chunked) == 0
     np.testing.assert_allclose(codec.decode(chunked), decoded, atol=1e-4, rtol=0)
+
+
+def test_the_count_of_differing_codes_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    script = Path(__file__).parent.parent / "runs" / "same_codes.py"
+    runpy.run_path(str(script))["main"](Path(checkpoint.__file__).parent / "assets")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["one batch", "64 frames", "256 frames"]
+    assert all(" 0 of " in line for line in lines)
 
 
 def test_silence_comes_back_as_silence(codec: Codec) -> None:
