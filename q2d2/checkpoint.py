@@ -11,6 +11,7 @@ import copy
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +56,19 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """`write_whole` for a safetensors file."""
+    """`write_whole` for a safetensors file. OSError, and what was there stays, if the disk has no room for it."""
+    needed = sum(value.numel() * value.element_size() for value in tensors.values())
+    free = shutil.disk_usage(path.parent).free
+    if free < needed + 2**20:
+        raise OSError(
+            f"{path}: needs {needed / 2**20:.0f} MiB and the disk has {free / 2**20:.0f} MiB; make room and go on, "
+            f"{'the file that is there stays' if path.exists() else 'nothing was written'}"
+        )
     with _replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, dict(metadata))
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, dict(metadata))
+        except SafetensorError as error:
+            raise OSError(f"{path}: cannot be written ({error}); the disk may be full") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 
 import tyro
 
-from q2d2 import verbs
+from q2d2 import corpus_verbs, verbs
 from q2d2.console import UsageError, one_line, say
 
 USAGE = """usage: q2d2 VERB ...
@@ -27,6 +27,7 @@ A neural speech codec: 1, 3.3 and 6.8 kbit/s from one small model.
   demo [CLIP]      all rates, a picture    q2d2 demo --out demo
   evaluate         quality beside others   q2d2 evaluate --data dev --out scores
   train            a model from speech     q2d2 train --data corpus --minutes 60 --out run
+  corpus           speech to train on      q2d2 corpus pack VCTK-Corpus-0.92 corpus
 
 Folders work in place of files, - is standard input or output.
 q2d2 VERB --help says more about a verb; q2d2 --version names the version.
@@ -40,6 +41,7 @@ VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "demo": lambda: verbs.Demo,
     "evaluate": verbs.evaluate,
     "train": verbs.train,
+    "corpus": lambda: corpus_verbs.Corpus,
 }
 
 

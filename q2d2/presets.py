@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from q2d2.baselines import FSQConfig, VQConfig
-from q2d2.codec import CodecConfig
+from q2d2.baselines import FSQConfig, IdentityConfig, RVQConfig, VQConfig
+from q2d2.config import CodecConfig, DecoderConfig, EncoderConfig
 from q2d2.decoder import HarmonicDecoderConfig
 from q2d2.encoder import SpectralEncoderConfig
-from q2d2.grid import RhombicGrid
-from q2d2.quantizer import Q2D2Config
+from q2d2.grid import AnyGrid, BCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
+from q2d2.quantizer import OFFICIAL, PAPER, Q2D2Config, Variant
 from q2d2.seanet import SEANetConfig
 from q2d2.vocos import VocosConfig
 
@@ -67,7 +68,81 @@ WAVTOKENIZER_40 = replace(
 )
 FSQ_75 = replace(WAVTOKENIZER_75, name="fsq-75", quantizer=FSQConfig(dim=512, levels=(7, 5, 5, 5, 5)))
 
+
+def _paper(name: str, *grids: AnyGrid, strides: tuple[int, ...] = (3, 5, 5, 6), variant: Variant = PAPER) -> CodecConfig:
+    """`paper-1k` with other grids, another hop or a variant of the quantizer."""
+    quantizer = Q2D2Config(dim=512, grids=grids, variant=variant)
+    return replace(_with_strides(PAPER_1K, strides), name=name, quantizer=quantizer)
+
+
+def _with_strides(config: CodecConfig, strides: tuple[int, ...]) -> CodecConfig:
+    return replace(config, encoder=SEANetConfig(strides=strides), decoder=VocosConfig(hop=math.prod(strides)))
+
+
+HEX7, HEX9 = HexagonalGrid((7, 7)), HexagonalGrid((9, 9))
+
+# The paper's ablations: `paper-1k` with one thing changed. Bits per frame in brackets, where they differ from its 19.23.
+ABLATIONS = (
+    # Table 8, grids: at the paper's levels, then at (nearly) the bits of rhombic [7]*6, with further grids and quantizers
+    _paper("grid-rectangular-7", *[RectangularGrid((7, 7))] * 3),  # 16.84
+    _paper("grid-hexagonal-7", *[HEX7] * 3),  # 16.84
+    _paper("grid-rectangular-9", *[RectangularGrid((9, 9))] * 3),  # 19.02
+    _paper("grid-hexagonal-9", *[HEX9] * 3),  # 19.02
+    _paper("grid-regular-hexagonal-9", *[RegularHexagonalGrid((9, 9))] * 3),  # 19.02
+    _paper("grid-bcc-8", *[BCCGrid((8, 8, 8))] * 2),  # 19.48
+    replace(PAPER_1K, name="fsq-9", quantizer=FSQConfig(dim=512, levels=(9,) * 6)),  # 19.02
+    replace(PAPER_1K, name="rvq-2x768", quantizer=RVQConfig(dim=512, stages=2, codebook_size=768)),  # 19.17
+    replace(PAPER_1K, name="identity", quantizer=IdentityConfig(dim=512)),  # what no quantizer would lose
+    # Table 9, dimensions at 1 kbps; of the eight levels of its first row one is missing in print, 3 fits the bitrate
+    _paper("dimensions-4", *[RhombicGrid((19, 19))] * 2),  # 18.84
+    _paper("dimensions-8", *[RhombicGrid((5, 5))] * 2, RhombicGrid((5, 3)), RhombicGrid((3, 3))),  # 18.94
+    # Table 10, levels: `paper-1k`, -3k, -7k, and those of 9.5 and 25 kbps, whose hops fit the count of Eq. 4 only
+    _paper("levels-9", R9, R9, R9, strides=(1, 2, 4, 6)),  # 21.54 at 500 frames a second: 10.8 kbps
+    _paper("levels-11", *[RhombicGrid((11, 11))] * 3, strides=(1, 2, 2, 5)),  # 23.36 at 1,200: 28.0 kbps
+    # Table 11, input projection, on the hexagonal grid of `grid-hexagonal-7`
+    _paper("projection-linear", *[HEX7] * 3, variant=Variant(input_projection="linear")),  # 16.84
+    _paper("projection-layernorm", *[HEX7] * 3, variant=Variant(input_projection="layernorm")),  # 16.84
+    # Table 12, row offset: `grid-hexagonal-7` has dx/4
+    _paper("offset-half", *[HexagonalGrid((7, 7), offset=0.5)] * 3),  # 16.84
+    _paper("offset-none", *[HexagonalGrid((7, 7), offset=0.0)] * 3),  # 16.84
+    # Appendix D: spread and bound, midpoints as Algorithm 3 reads, gradients; and the public code's choices together
+    _paper("bound-extent", R7, R7, R7, variant=Variant(bound="extent")),
+    _paper("midpoints-full", *[RhombicGrid((7, 7), midpoints="full")] * 3),  # 19.84
+    _paper("gradient-rotation", R7, R7, R7, variant=Variant(gradient="rotation")),
+    _paper("gradient-noise", R7, R7, R7, variant=Variant(gradient="noise")),
+    _paper("official", R7, R7, R7, variant=OFFICIAL),
+)
+RVQ_75 = replace(WAVTOKENIZER_75, name="rvq-75", quantizer=RVQConfig(dim=512, stages=8, codebook_size=1024))
+
 PRESETS: dict[str, CodecConfig] = {
     config.name: config
-    for config in (SPEECH, TINY, PAPER_1K, PAPER_3K, PAPER_7K, WAVTOKENIZER_75, WAVTOKENIZER_40, FSQ_75)
+    for config in (
+        *(SPEECH, TINY, PAPER_1K, PAPER_3K, PAPER_7K, WAVTOKENIZER_75, WAVTOKENIZER_40, FSQ_75, RVQ_75),
+        *ABLATIONS,
+    )
 }
+MINIATURE = "tiny-"
+
+
+def find(name: str) -> CodecConfig:
+    """The preset of this name; `tiny-NAME` is NAME in miniature. ValueError with the names there are."""
+    full = name.removeprefix(MINIATURE)
+    if full not in PRESETS:
+        raise ValueError(f"there is no preset {name}: give one of {', '.join(PRESETS)}, or {MINIATURE}NAME for a small one")
+    return PRESETS[name] if name in PRESETS else miniature(PRESETS[full])
+
+
+def miniature(config: CodecConfig) -> CodecConfig:
+    """The same tokens and the same paths through networks of a few ten thousand parameters: for tests and tutorials."""
+    dim = 32
+    encoder: EncoderConfig = replace(TINY.encoder, dim=dim)
+    if isinstance(config.encoder, SEANetConfig):
+        encoder = replace(config.encoder, dim=dim, width=4, lstm_layers=1)
+    if isinstance(config.decoder, VocosConfig):
+        decoder: DecoderConfig = replace(config.decoder, dim=dim, width=32, inner=64, layers=2)
+    else:
+        decoder = replace(TINY.decoder, features=dim, num_pairs=config.decoder.num_pairs)
+    quantizer = replace(config.quantizer, dim=dim)
+    if isinstance(quantizer, VQConfig | RVQConfig):
+        quantizer = replace(quantizer, codebook_size=64)
+    return replace(config, name=MINIATURE + config.name, encoder=encoder, quantizer=quantizer, decoder=decoder)

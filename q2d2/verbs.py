@@ -5,6 +5,7 @@ is imported before `run`, so help comes at once. No `from __future__ import anno
 """
 
 import os
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,35 +202,25 @@ def evaluate() -> type[Verb]:
 
 def train() -> type[Verb]:
     """The verb `train`: its options are the fields of TrainConfig, which is imported only when it is asked for."""
+    started = time.monotonic()  # a budget in minutes includes the imports
     from q2d2.train.trainer import TrainConfig
 
     @dataclass(frozen=True)
     class Train(Verb):
         """Train a model within a budget of minutes or steps.
 
-        The same command again goes on where it was interrupted. Example:
+        The same command again goes on where it was interrupted; under torchrun it trains on many devices. Example:
 
         q2d2 train --preset speech --data corpus --minutes 60 --out run --validate dev
         """
 
         config: Annotated[TrainConfig, OmitArgPrefixes]
-        preset: Annotated[str, arg(metavar="NAME")] = "speech"
-        """what to train: one of the configurations of q2d2/presets.py"""
-        start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
-        """a model to start from, instead of a preset with random weights"""
-        device: Device = None
-        """where to compute"""
 
         def run(self) -> int:
-            from q2d2.codec import Codec
-            from q2d2.presets import PRESETS
             from q2d2.train.trainer import train as run_training
 
-            if self.start is None and self.preset not in PRESETS:
-                raise UsageError(f"there is no preset {self.preset}: give one of {', '.join(PRESETS)}")
-            device = _device(self.device)
-            codec = Codec(PRESETS[self.preset]) if self.start is None else _load(self.start, "cpu")
-            print(run_training(codec, self.config, device))
+            _device(self.config.device)
+            print(run_training(self.config, started))
             return 0
 
     return Train

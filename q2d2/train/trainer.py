@@ -1,246 +1,357 @@
 """The training loop: budgets in steps or minutes, weight averaging, atomic checkpoints, resume, validation.
 
-Reconstruction losses only, so far; `losses` is where further terms join under their names, and `train_step` the one
-place that sums and steps. Progress is a share of the budget (0 to 1), and the learning rate depends on that share
-alone, so any slot of time ends with finished weights. A batch depends on (seed, step) only: resuming goes on where the
-run was.
+A batch, and every random number of a step, depends on (seed, step) only, so that a resumed run does what an
+uninterrupted one would have done, on a CPU to the last bit; and on several processes each takes its rows of the same
+batch, so that they do together what one would have done alone. What an update is, is in `step`.
 """
 
 from __future__ import annotations
 
 import copy
-import json
+import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
-from tqdm import tqdm
+from lightning_fabric import Fabric
+from pydantic import TypeAdapter
+from torch import nn
+from tyro.conf import arg
 
-from q2d2 import checkpoint
+from q2d2 import checkpoint, presets
 from q2d2.codec import Codec
-from q2d2.excitation import BLOCK
-from q2d2.train.data import Corpus, Crops, validation_clips
-from q2d2.train.losses import pitch_loss, spectral_losses
-from q2d2.train.pitch import track_pitch
+from q2d2.layers import ConvNeXtBlock
+from q2d2.train import state
+from q2d2.train.adversary import Adversary
+from q2d2.train.budget import Budget, rate_factor
+from q2d2.train.data import Batch, BySource, Prefetcher, open_speech, validation_clips
+from q2d2.train.journal import Journal
+from q2d2.train.objective import draw_pairs, draw_starts
+from q2d2.train.recipes import RECIPES, Recipe, recipe_for
+from q2d2.train.step import NotFiniteError, Player, Strength, train_step
+from q2d2.train.validation import validate
+from q2d2.vocos import ConvNeXt, ResNetBlock
 
-STATE = "state.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+COMPILED = (ConvNeXtBlock, ConvNeXt, ResNetBlock)  # where a codec spends its time, and alike: compiled once each
+COUNTS = {"generator": "step", "discriminators": "discriminator_step"}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train; what is trained is the codec's own config."""
+    """What to train, on what, for how long, and where it differs from the recipe of the preset."""
 
-    data: Path  # a packed corpus: a folder with index.json
-    out: Path  # receives model/ (averaged weights), state.safetensors (everything to resume from) and log.jsonl
-    minutes: float | None = None  # budget of wall-clock minutes, loading included
+    data: Path  # a packed corpus, a folder of audio (LibriTTS, VCTK, ...) or a manifest of paths
+    out: Path  # receives model/ (what to use), state.safetensors (to resume from), log.jsonl and tensorboard/
+    minutes: float | None = None  # budget of wall-clock minutes, from start-up to the last save
     steps: int | None = None  # budget of steps
+    preset: str = "speech"  # a name from q2d2/presets.py
+    start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None  # a model, a run or a hub id to start from
     validate: Path | None = None  # a folder of audio to measure the averaged model on at every save
-    batch: int = 6
-    frames: int = 72  # frames per crop
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
-    decay_from: float = 0.6  # share of the budget after which the learning rate falls linearly to nothing
-    weights: dict[str, float] = field(default_factory=lambda: {"log_mel": 1.0, "root_mel": 40.0, "pitch": 3.0})
+    recipe: str | None = None  # how to train: speech, paper or wavtokenizer; default: by preset
+    discriminators: Literal["recipe", "none"] = "recipe"
+    dac: Literal["frozen", "trained", "off"] | None = None  # of the paper's recipe; the reference's was frozen
+    batch: int | None = None  # rows of all processes together
+    seconds: float | None = None  # of a row
+    learning_rate: float | None = None
+    discriminator_learning_rate: float | None = None
+    warmup_steps: int | None = None
+    decay_from: float | None = None  # share of the budget after which the learning rate falls
+    adversarial_from: float | None = None  # share of the budget before which discriminators do not play
+    adversarial_warmup_steps: int | None = None  # over which their weight rises
+    judged_seconds: float | None = None  # of a row, that discriminators see
+    average: float | None = None  # decay of the weight average, per step; 0 for none
+    weights: dict[str, float] = field(default_factory=dict)  # of losses, in place of the recipe's
     source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
-    average: float = 0.999  # decay of the weight average, per step
-    clip: float = 1.0  # largest norm of the gradient
     precision: Literal["auto", "bfloat16", "float32"] = "auto"  # auto: bfloat16 where matrices multiply faster in it
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: on GPUs
+    device: str | None = None  # cpu or cuda; default: a GPU if there is one
+    devices: int = 1  # processes on this machine; under torchrun what torchrun says
+    workers: int = 2  # threads that prepare batches
+    cache: Path | None = None  # a folder for the decoded corpus, so that the next run starts at once
     seed: int = 0
     save_minutes: float = 5.0
+    save_steps: int | None = None  # save every so many steps instead
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise ValueError("training needs one budget: either minutes or steps")
-        if min(self.batch, self.frames, self.log_every) < 1 or self.learning_rate <= 0:
-            raise ValueError(f"batch, frames, log_every and learning_rate must be positive, got {self}")
+        Budget(self.minutes, self.steps, 0.0)
+        presets.find(self.preset)
+        if self.recipe is not None and self.recipe not in RECIPES:
+            raise ValueError(f"there is no recipe {self.recipe}: give one of {', '.join(RECIPES)}")
+        positive = (self.batch, self.seconds, self.learning_rate, self.log_every, self.devices, self.save_steps)
+        if any(value is not None and value <= 0 for value in positive):
+            raise ValueError("batch, seconds, learning_rate, log_every, devices and save_steps must be positive")
+
+    def settled(self, codec: Codec) -> Recipe:
+        """The recipe with this command's changes."""
+        recipe = RECIPES[self.recipe or recipe_for(codec.config)]
+        named = (
+            "batch seconds learning_rate discriminator_learning_rate warmup_steps decay_from adversarial_from "
+            "adversarial_warmup_steps judged_seconds average"
+        )
+        changes: dict[str, Any] = {n: getattr(self, n) for n in named.split() if getattr(self, n) is not None}
+        sets = recipe.discriminators if self.discriminators == "recipe" else ()
+        if self.dac is not None:
+            sets = tuple(name for name in sets if name not in ("dac", "frozen_dac"))
+            sets += {"frozen": ("frozen_dac",), "trained": ("dac",), "off": ()}[self.dac]
+        known = {*recipe.weights, "mel", "log_mel", "root_mel", "phase", "pitch", "commitment"}
+        known |= {f"{name}_{what}" for name in sets for what in ("adversarial", "features")}
+        if unknown := set(self.weights) - known:
+            raise ValueError(f"there is no loss {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        weights = recipe.weights | self.weights
+        for name in sets:  # the DAC set's weights are the same whether it is trained or not
+            for what in ("adversarial", "features"):
+                weights.setdefault(f"{name}_{what}", weights.get(f"{name.removeprefix('frozen_')}_{what}", 1.0))
+        if self.source_weights:
+            if not isinstance(recipe.drawing, BySource):
+                raise ValueError("source_weights: this recipe draws utterances, not sources")
+            changes["drawing"] = BySource(self.source_weights)
+        return replace(recipe, weights=weights, discriminators=sets, **changes)
 
 
 class Trainer:
-    """A codec, its optimiser and its averaged weights, at a certain step of a run."""
+    """A codec, its discriminators, its averaged weights and their optimisers, at a certain step of a run."""
 
-    def __init__(self, codec: Codec, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, codec: Codec, config: TrainConfig, fabric: Fabric | None = None) -> None:
         self.config = config
-        self.device = device
-        self.codec = codec.to(device).train()
-        self.averaged = copy.deepcopy(self.codec).eval().requires_grad_(False)
-        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and _bfloat16_pays(device))
-        decayed = [p for p in codec.parameters() if p.ndim > 1]
-        plain = [p for p in codec.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-            foreach=True,
-        )
-        self.step = 0
-        self.elapsed_s = 0.0  # of earlier sessions of this run
+        self.recipe = recipe = config.settled(codec)
+        self.fabric = fabric or Fabric(accelerator="cpu", devices=1)
+        if recipe.batch % self.fabric.world_size:
+            raise ValueError(f"a batch of {recipe.batch} rows does not divide among {self.fabric.world_size} processes")
+        self.device = self.fabric.device
+        self.codec = codec.train()
+        self.averaged = copy.deepcopy(codec).to(self.device).eval().requires_grad_(False)
+        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and _bfloat16_pays(self.device))
+        if config.compile == "on" or (config.compile == "auto" and self.device.type == "cuda"):
+            for module in codec.modules():
+                if isinstance(module, COMPILED):
+                    module.compile(dynamic=False)
+        self.generator = self._player(codec, recipe.learning_rate, recipe.betas)
+        self.opponent: Player | None = None
+        if recipe.discriminators:
+            torch.manual_seed(config.seed + 1)
+            adversary = Adversary(recipe.discriminators)
+            self.opponent = self._player(adversary, recipe.discriminator_learning_rate, recipe.discriminator_betas)
+        self.step = self.discriminator_step = 0
 
-    def learning_rate(self, share: float) -> float:
-        """Linear warm-up by steps, then flat, then linear to nothing by share of the budget."""
-        rise = min(1.0, (self.step + 1) / self.config.warmup_steps)
-        fall = min(1.0, (1 - share) / (1 - self.config.decay_from))
-        return self.config.learning_rate * rise * max(fall, 0.0)
+    def _player(self, module: nn.Module, learning_rate: float, betas: tuple[float, float]) -> Player:
+        """The module, ready for one process or many, and AdamW with decay for what is not a bias or a gain."""
+        module.to(self.device)
+        trained = [p for p in module.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.01},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
+        wrapped = self.fabric.setup_module(module) if trained else module
+        return Player(module, wrapped, optimizer)
 
-    def draw_pairs(self, rng: np.random.Generator, rows: int) -> Int64[Tensor, " rows"]:
-        """How many pairs each row may use: a named rate mostly, any prefix sometimes, so that every prefix decodes.
+    @property
+    def players(self) -> dict[str, Player]:
+        return {"generator": self.generator} | ({"discriminators": self.opponent} if self.opponent else {})
 
-        The lowest rate is drawn twice as often as the others: its few pairs carry all of them.
-        """
-        total = self.codec.quantizer.num_pairs
-        named = list(self.codec.config.rates.values()) or [total]
-        weight = np.array([2.0] + [1.0] * (len(named) - 1))
-        choice = rng.choice(named, size=rows, p=weight / weight.sum())
-        other = rng.integers(1, total + 1, size=rows)
-        prefixes = rng.random(rows) < (0.2 if self.codec.config.rates else 0.0)
-        return torch.from_numpy(np.where(prefixes, other, choice)).to(self.device)
+    def strength(self, share: float) -> Strength:
+        """Learning rates and the discriminators' say at this step."""
+        recipe = self.recipe
+        rate = recipe.learning_rate * rate_factor(recipe, self.step, share)
+        if self.opponent is None or share < recipe.adversarial_from:
+            return Strength(rate)
+        opposing = recipe.discriminator_learning_rate * rate_factor(recipe, self.discriminator_step, share)
+        say = 1.0
+        if recipe.adversarial_warmup_steps:
+            say = min(1.0, self.discriminator_step / recipe.adversarial_warmup_steps)
+        return Strength(rate, opposing, say)
 
-    def losses(self, wav: Float[Tensor, "batch samples"]) -> dict[str, Tensor]:
-        """Named losses of one batch."""
-        rng = np.random.default_rng((self.config.seed, self.step, 1))
-        num_pairs = self.draw_pairs(rng, len(wav))
-        start = BLOCK * torch.from_numpy(rng.integers(0, 10_000, size=len(wav))).to(self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            decoded = self.codec(wav, num_pairs, start).decoded
-        sample_rate_hz = self.codec.config.sample_rate_hz
-        named = spectral_losses(decoded.wav, wav, sample_rate_hz)
-        if decoded.log2_pitch is not None:
-            target = track_pitch(wav, wav.shape[1] // decoded.log2_pitch.shape[1], sample_rate_hz)
-            named["pitch"] = pitch_loss(decoded.log2_pitch, target)
-        return named
-
-    def train_step(self, wav: Float[Tensor, "batch samples"], share: float) -> dict[str, float]:
-        """One update; returns the losses by name. FloatingPointError, and no update, if the gradient is not finite."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(share)
-        named = self.losses(wav)
-        total = torch.stack([self.config.weights[name] * value for name, value in named.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.codec.parameters(), self.config.clip)
-        report = {name: value.item() for name, value in named.items()} | {"grad_norm": norm.item()}
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {self.step}: the gradient is not finite; losses {report}")
-        self.optimizer.step()
-        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-        for mean, p in zip(self.averaged.parameters(), self.codec.parameters(), strict=True):
-            mean.lerp_(p.detach(), 1 - decay)
+    def train_step(self, batch: Batch, share: float) -> dict[str, float]:
+        """One update on this process's rows; the losses by name. NotFiniteError: the batch is saved and named."""
+        seed, rank, world = self.config.seed, self.fabric.global_rank, self.fabric.world_size
+        rows = len(batch.wav)
+        mine = slice(rank * rows, (rank + 1) * rows)
+        rng = np.random.default_rng((seed, self.step, 1))
+        num_pairs = draw_pairs(self.codec, rng, rows * world)[mine].to(self.device)
+        start_frame = draw_starts(rng, rows * world)[mine].to(self.device)
+        # dropout and the replacement of dead codes draw from here
+        torch.manual_seed(int(np.random.default_rng((seed, self.step, 2, rank)).integers(2**62)))
+        moved = Batch(batch.wav.to(self.device, non_blocking=True), batch.names)
+        strength = self.strength(share)
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+        try:
+            report = train_step(
+                self.fabric,
+                self.recipe,
+                self.generator,
+                self.opponent,
+                moved,
+                num_pairs,
+                start_frame,
+                strength,
+                self._judged(rng, batch.wav.shape[1]),
+                autocast,
+            )
+        except NotFiniteError as error:
+            raise NotFiniteError(f"step {self.step}: {error}; {self._keep(batch)}") from error
+        if self.recipe.average:
+            decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+            averages, own = list(self.averaged.parameters()), [p.detach() for p in self.codec.parameters()]
+            torch._foreach_lerp_(averages, own, 1 - decay)
         self.step += 1
-        return report
+        self.discriminator_step += strength.adversarial is not None
+        if world == 1:
+            return report
+        means = self.fabric.all_reduce(torch.tensor(list(report.values()), device=self.device))
+        return dict(zip(report, means.tolist(), strict=True))
 
-    @torch.inference_mode()
-    def validation_loss(self, clips: Sequence[Float[Tensor, "1 _"]]) -> dict[str, float]:
-        """Mean `log_mel` of the averaged model on these clips, per rate."""
-        rates = self.codec.config.rates or {"all": self.codec.quantizer.num_pairs}
-        sums = dict.fromkeys(rates, 0.0)
-        for clip in clips:
-            wav = clip.to(self.device)
-            for rate, pairs in rates.items():
-                made = self.averaged(wav, torch.tensor([pairs], device=self.device)).decoded.wav
-                sums[rate] += spectral_losses(made, wav, self.codec.config.sample_rate_hz)["log_mel"].item()
-        return {f"validation_{rate}": round(total / len(clips), 4) for rate, total in sums.items()}
+    def _judged(self, rng: np.random.Generator, samples: int) -> slice:
+        """The samples of every row that discriminators see in this step."""
+        if self.recipe.judged_seconds is None:
+            return slice(0, samples)
+        width = min(samples, round(self.recipe.judged_seconds * self.codec.config.sample_rate_hz))
+        start = int(rng.integers(0, samples - width + 1))
+        return slice(start, start + width)
+
+    def _keep(self, batch: Batch) -> str:
+        """Write the batch that did it; a sentence that names it."""
+        file = self.config.out / f"bad-batch-{self.step}-{self.fabric.global_rank}.safetensors"
+        self.config.out.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_tensors(file, {"wav": batch.wav}, {"names": "\n".join(batch.names)})
+        return f"the batch is in {file}: {', '.join(batch.names)}; the last save is as it was"
+
+    def settle(self) -> Codec:
+        """The model to use and to measure: the averaged one, with the buffers of the one that is trained."""
+        source = self.codec.state_dict()
+        own = dict(self.averaged.named_parameters())
+        with torch.no_grad():
+            for name, value in self.averaged.state_dict().items():
+                if name not in own or not self.recipe.average:
+                    value.copy_(source[name])
+        return self.averaged
 
     def save(self, elapsed_s: float) -> None:
-        """Write the averaged model and everything needed to resume; each file appears whole or not at all."""
-        state = {f"weight.{name}": value for name, value in self.codec.state_dict().items()}
-        state |= {f"average.{name}": value for name, value in self.averaged.state_dict().items()}
-        for name, p in self.codec.named_parameters():
-            state |= {f"{key}.{name}": self.optimizer.state[p][key] for key in MOMENTS if p in self.optimizer.state}
-        checkpoint.write_tensors(self.config.out / STATE, state, {"step": str(self.step), "elapsed_s": str(elapsed_s)})
-        checkpoint.save(self.averaged, self.config.out / "model")
+        """Write the run; each file appears whole or not at all."""
+        counts = {"step": self.step, "discriminator_step": self.discriminator_step}
+        state.save(self.config.out, self.players, self.settle(), counts, elapsed_s)
 
-    def resume(self) -> None:
-        """Take up the state in `out`."""
-        state, meta = checkpoint.read_tensors(self.config.out / STATE)
-        self.step, self.elapsed_s = int(meta["step"]), float(meta["elapsed_s"])
-        for prefix, codec in (("weight.", self.codec), ("average.", self.averaged)):
-            codec.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        for name, p in self.codec.named_parameters():
-            if f"{MOMENTS[0]}.{name}" in state:
-                moments = {key: state[f"{key}.{name}"].to(self.device) for key in MOMENTS}
-                self.optimizer.state[p] = {"step": torch.tensor(float(self.step))} | moments
+    def resume(self) -> float:
+        """Take up the run in `out`; the seconds it has taken so far."""
+        numbers = state.load(self.config.out, self.players, self.averaged, COUNTS)
+        self.step, self.discriminator_step = int(numbers["step"]), int(numbers["discriminator_step"])
+        return numbers["elapsed_s"]
 
 
-def train(codec: Codec, config: TrainConfig, device: torch.device | None = None) -> Path:
-    """Train within the budget, resuming if `out` holds a state; returns the folder of the averaged model."""
-    started = time.monotonic()
-    hop, sample_rate_hz = codec.hop, codec.config.sample_rate_hz
-    clips = [] if config.validate is None else validation_clips(config.validate, sample_rate_hz, hop)
-    corpus = Corpus(config.data, sample_rate_hz)
-    crops = Crops(corpus, config.batch, config.frames * hop, config.seed, config.source_weights)
+def train(config: TrainConfig, started: float | None = None) -> Path:
+    """Train within the budget, resuming if `out` holds a run; returns the folder of the model.
+
+    `started` is the `time.monotonic()` from which minutes count.
+    """
+    budget = Budget(config.minutes, config.steps, time.monotonic() if started is None else started)
+    fabric = _fabric(config)
+    first = fabric.is_global_zero
+    torch.manual_seed(config.seed)
+    codec, discriminators = _starting_point(config)
+    trainer = Trainer(codec, config, fabric)
+    if discriminators and trainer.opponent:
+        state.load_discriminators(discriminators, trainer.opponent.module)
+    recipe, rate_hz = trainer.recipe, codec.config.sample_rate_hz
+    samples = max(1, round(recipe.seconds * rate_hz / codec.hop)) * codec.hop
     config.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(codec, config, device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    if (config.out / STATE).is_file():
-        trainer.resume()
-    log = _Log(config, trainer, config.batch * config.frames * hop / sample_rate_hz)
+    if (config.out / state.STATE).is_file():
+        budget.earlier_s = trainer.resume()
+    if _spent(fabric, budget, trainer.step) >= 1:
+        return config.out / state.MODEL
+    clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
+    speech = open_speech(
+        config.data,
+        rate_hz,
+        batch=recipe.batch,
+        samples=samples,
+        seed=config.seed,
+        drawing=recipe.drawing,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        cache=config.cache,
+    )
+    if first:
+        checkpoint.write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
+    journal = Journal(config.out, config.log_every, recipe.batch * samples / rate_hz, rate_hz, silent=not first)
+    reported: set[str] = set()
 
-    def save() -> None:
-        trainer.save(trainer.elapsed_s + time.monotonic() - started)
-        if clips:
-            log.write(trainer.validation_loss(clips))
+    def finish() -> None:
+        """Save and measure, on the first process; what that takes is kept free at the end of the budget."""
+        begun = time.monotonic()
+        if first:
+            trainer.save(budget.elapsed_s)
+            if clips:
+                means, sounds = validate(trainer.settle(), clips)
+                journal.write(trainer.step, {f"validation/{name}": value for name, value in means.items()})
+                journal.hear(trainer.step, sounds)
+        budget.ending_s = max(budget.ending_s, time.monotonic() - begun)
+        fabric.barrier()
 
-    saved = time.monotonic()
-    for share in _shares(trainer, started):
-        log.add(trainer.train_step(crops.batch_at(trainer.step).to(trainer.device), share), share)
-        if time.monotonic() - saved > 60 * config.save_minutes:
-            save()
-            saved = time.monotonic()
-    save()
-    log.close()
-    return config.out / "model"
+    with closing(journal), Prefetcher(speech, trainer.step, threads=config.workers, pin=_on_gpu(fabric)) as batches:
+        finish()  # also: a disk that cannot hold the run is known of now
+        saved = time.monotonic()
+        while (share := _spent(fabric, budget, trainer.step)) < 1:
+            waited = time.monotonic()
+            batch = next(batches)
+            waited = time.monotonic() - waited
+            report = trainer.train_step(batch, share)
+            journal.add(trainer.step, share, report | {"wait_s": waited})
+            for name in sorted(set(speech.skipped) - reported):
+                journal.say(f"{name}: skipped, {speech.skipped[name]}")
+            reported |= set(speech.skipped)
+            if _save_is_due(config, trainer.step, saved):
+                finish()
+                saved = time.monotonic()
+        finish()
+    return config.out / state.MODEL
 
 
-def _shares(trainer: Trainer, started: float) -> Iterator[float]:
-    """The share of the budget that is spent, step after step, until it is all spent."""
-    config = trainer.config
-    while True:
-        if config.steps is not None:
-            share = trainer.step / config.steps
-        else:
-            assert config.minutes is not None
-            share = (trainer.elapsed_s + time.monotonic() - started) / (60 * config.minutes)
-        if share >= 1:
-            return
-        yield share
+def _save_is_due(config: TrainConfig, step: int, saved: float) -> bool:
+    if config.save_steps is not None:
+        return step % config.save_steps == 0
+    return time.monotonic() - saved > 60 * config.save_minutes
 
 
-class _Log:
-    """Means of the losses every `log_every` steps, as lines of log.jsonl and beside a progress bar."""
+def _spent(fabric: Fabric, budget: Budget, step: int) -> float:
+    """The share of the budget that is spent, by the first process's clock."""
+    share = budget.share(step)
+    return share if fabric.world_size == 1 or budget.minutes is None else float(fabric.broadcast(share))
 
-    def __init__(self, config: TrainConfig, trainer: Trainer, seconds: float) -> None:
-        self.every, self.file, self.trainer, self.seconds = config.log_every, config.out / "log.jsonl", trainer, seconds
-        self.bar = tqdm(total=100, desc="training", bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}")
-        self._restart()
 
-    def _restart(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.count, self.since = 0, time.monotonic()
+def _fabric(config: TrainConfig) -> Fabric:
+    """The processes of this run, started: one, `devices` on this machine, or those of torchrun."""
+    accelerator = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    local, nodes = (int(os.environ.get(name, 0)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+    devices, nodes = local or config.devices, nodes or 1
+    many = devices * nodes > 1
+    fabric = Fabric(
+        accelerator="cuda" if accelerator.startswith("cuda") else accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if many else "auto",
+        # not Fabric's mixed precision: it casts the input, the waveform itself, to bfloat16
+        precision="32-true",
+    )
+    fabric.launch()
+    return fabric
 
-    def add(self, report: dict[str, float], share: float) -> None:
-        for name, value in report.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
-        if self.trainer.step % self.every == 0:
-            speed = self.count * self.seconds / (time.monotonic() - self.since)
-            means = {name: round(value / self.count, 4) for name, value in self.sums.items()}
-            self.write(means | {"share": round(share, 4), "audio_s_per_s": round(speed, 1)})
-            self.bar.set_postfix_str(f"step {self.trainer.step}, log-mel {means['log_mel']:.3f}, {speed:.0f} audio-s/s")
-            self.bar.update(100 * share - self.bar.n)
-            self._restart()
 
-    def write(self, row: dict[str, float]) -> None:
-        with self.file.open("a") as file:
-            file.write(json.dumps({"step": self.trainer.step} | row) + "\n")
+def _starting_point(config: TrainConfig) -> tuple[Codec, Path | None]:
+    """The codec to train and where its discriminators may be: of a preset, a run, a model folder or a hub id."""
+    if config.start is None:
+        return Codec(presets.find(config.preset)), None
+    run = Path(config.start)
+    if (run / state.MODEL).is_dir():
+        return checkpoint.load(run / state.MODEL), run / state.DISCRIMINATORS
+    return checkpoint.load(config.start), None
 
-    def close(self) -> None:
-        self.bar.close()
+
+def _on_gpu(fabric: Fabric) -> bool:
+    return fabric.device.type == "cuda"
 
 
 def _bfloat16_pays(device: torch.device) -> bool:

@@ -1,19 +1,32 @@
-"""The training loop: it learns, it stops in time, and an interruption changes nothing."""
+"""The training loop: it learns, it stops in time, an interruption changes nothing, and two processes do one's work."""
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from small_codecs import make_codec
 
 import q2d2
+from q2d2 import checkpoint, presets
 from q2d2.codec import Codec
-from q2d2.presets import PRESETS, TINY
+from q2d2.presets import TINY
+from q2d2.train import state
+from q2d2.train.data import Batch
+from q2d2.train.step import NotFiniteError
 from q2d2.train.trainer import TrainConfig, Trainer, train
 
-CPU = torch.device("cpu")
+FRAMES = 24
 
 
 def tiny(seed: int = 0) -> Codec:
@@ -23,107 +36,285 @@ def tiny(seed: int = 0) -> Codec:
 
 def a_config(corpus: Path, out: Path, **changes) -> TrainConfig:
     config = TrainConfig(
-        data=corpus, out=out, steps=6, batch=2, frames=24, log_every=2, warmup_steps=1, precision="float32"
+        data=corpus,
+        out=out,
+        steps=6,
+        preset="tiny",
+        batch=2,
+        seconds=FRAMES * 450 / 24_000,
+        log_every=2,
+        precision="float32",
+        warmup_steps=1,
+        adversarial_from=0.0,
+        adversarial_warmup_steps=2,
     )
     return replace(config, **changes)
 
 
-def batches(count: int) -> list[torch.Tensor]:
+def batches(count: int) -> list[Batch]:
     generator = torch.Generator().manual_seed(5)
-    return [0.1 * torch.randn(2, 24 * 450, generator=generator) for _ in range(count)]
+    return [Batch(0.1 * torch.randn(2, FRAMES * 450, generator=generator), ("a@0", "b@9")) for _ in range(count)]
+
+
+def rows(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def weights(out: Path) -> bytes:
+    return (out / "model" / "model.safetensors").read_bytes()
 
 
 def test_the_loss_falls(packed_corpus: Path, tmp_path: Path) -> None:
-    config = a_config(packed_corpus, tmp_path, steps=60, learning_rate=3e-3, validate=packed_corpus)
-    model = train(tiny(), config)
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    losses = [row["log_mel"] for row in rows if "log_mel" in row]
+    out = tmp_path / "run"
+    model = train(
+        a_config(packed_corpus, out, steps=60, learning_rate=3e-3, validate=packed_corpus, adversarial_from=0.5)
+    )
+    told = rows(out)
+    losses = [row["log_mel"] for row in told if "log_mel" in row]
     assert losses[-1] < 0.8 * losses[0]
-    assert set(rows[-1]) == {"step", "validation_1k", "validation_3k", "validation_7k"}
+    assert "light_adversarial" not in told[1]
+    assert {"light_adversarial", "light_discriminator"} <= set(told[-2])
+    assert {"validation/1k/log_mel", "validation/7k/stoi"} <= set(told[-1])
+    assert told[-1]["validation/7k/log_mel"] < told[0]["validation/7k/log_mel"]
+    assert list((out / "tensorboard").iterdir())
     codec = q2d2.load(model)
     assert len(codec.decompress(codec.compress(0.1 * torch.randn(5000), 24_000))) == 5000
 
 
 def test_resuming_is_exact(tmp_path: Path) -> None:
-    """Six steps in one go, and three steps, a kill and three steps more: the same weights to the last bit."""
-    config = a_config(tmp_path, tmp_path)
-    straight = Trainer(tiny(), config, CPU)
-    for step, wav in enumerate(batches(6)):
-        straight.train_step(wav, step / 6)
+    """Six steps in one go, and three steps, a stop and three steps more: the same weights to the last bit."""
+    config = a_config(tmp_path, tmp_path / "run")
+    config.out.mkdir()
+    straight = Trainer(tiny(), config)
+    for step, batch in enumerate(batches(6)):
+        straight.train_step(batch, step / 6)
 
-    first = Trainer(tiny(), config, CPU)
-    for step, wav in enumerate(batches(6)[:3]):
-        first.train_step(wav, step / 6)
+    first = Trainer(tiny(), config)
+    for step, batch in enumerate(batches(6)[:3]):
+        first.train_step(batch, step / 6)
     first.save(elapsed_s=12.5)
-    second = Trainer(tiny(seed=1), config, CPU)
-    second.resume()
-    assert (second.step, second.elapsed_s) == (3, 12.5)
-    for step, wav in enumerate(batches(6)[3:], start=3):
-        second.train_step(wav, step / 6)
-    for mine, theirs in ((straight.codec, second.codec), (straight.averaged, second.averaged)):
+    second = Trainer(tiny(seed=1), config)
+    assert second.resume() == 12.5
+    assert (second.step, second.discriminator_step) == (3, 3)
+    for step, batch in enumerate(batches(6)[3:], start=3):
+        second.train_step(batch, step / 6)
+    for mine, theirs in (
+        (straight.codec, second.codec),
+        (straight.settle(), second.settle()),
+        (straight.opponent.module, second.opponent.module),
+    ):
         for name, value in mine.state_dict().items():
             assert name == "silence" or torch.equal(value, theirs.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("preset", ["tiny-paper-1k", "tiny-rvq-2x768"])
+def test_dropout_and_codebooks_resume_exactly_too(packed_corpus: Path, tmp_path: Path, preset: str) -> None:
+    config = a_config(packed_corpus, tmp_path / "straight", preset=preset, discriminators="none", save_steps=3)
+    train(config)
+    broken = replace(config, out=tmp_path / "broken", steps=3)
+    # the schedule follows the budget: a cosine over six steps, of which three are run
+    stopped = replace(broken, steps=6)
+    process = _start(stopped, "--save-steps", "3")
+    _kill_when(process, lambda: _step_of(stopped.out) >= 3)
+    train(stopped)
+    assert weights(stopped.out) == weights(config.out)
+
+
 def test_a_run_goes_on_where_it_was(packed_corpus: Path, tmp_path: Path) -> None:
-    config = a_config(packed_corpus, tmp_path, steps=4)
-    train(tiny(), config)
-    before = (tmp_path / "model" / "model.safetensors").read_bytes()
-    train(tiny(seed=9), config)  # the budget is spent: nothing is left to do
-    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
-    train(tiny(seed=9), replace(config, steps=6))
-    rows = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert rows == [2, 4, 6]
+    out = tmp_path / "run"
+    config = a_config(packed_corpus, out, steps=4)
+    train(config)
+    before = weights(out)
+    train(config)  # the budget is spent: nothing is left to do
+    assert weights(out) == before
+    train(replace(config, steps=6))
+    assert [row["step"] for row in rows(out)] == [2, 4, 6]
+
+
+def _start(config: TrainConfig, *more: str) -> subprocess.Popen:
+    """The same training in a process of its own."""
+    command = ["train", "--data", config.data, "--out", config.out, "--steps", config.steps, "--preset", config.preset]
+    command += ["--batch", config.batch, "--seconds", config.seconds, "--log-every", config.log_every]
+    command += ["--precision", config.precision, "--discriminators", config.discriminators]
+    command += ["--adversarial-from", config.adversarial_from]
+    command += ["--warmup-steps", config.warmup_steps]
+    command += ["--adversarial-warmup-steps", config.adversarial_warmup_steps, *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "q2d2", *map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _step_of(out: Path) -> int:
+    if not (out / state.STATE).is_file():
+        return -1
+    with safe_open(out / state.STATE, "pt") as file:
+        return int(file.metadata()["step"])
+
+
+def _kill_when(process: subprocess.Popen, reached, patience_s: float = 60.0) -> None:
+    end = time.monotonic() + patience_s
+    while not reached():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_killed_at_a_random_step_it_loses_one_interval_and_nothing_else(packed_corpus: Path, tmp_path: Path) -> None:
+    config = a_config(packed_corpus, tmp_path / "straight", steps=24)
+    train(config)
+    killed = replace(config, out=tmp_path / "killed")
+    process = _start(killed, "--save-steps", "2")
+    _kill_when(process, lambda: _step_of(killed.out) >= random.Random(7).randrange(4, 16))
+    at = _step_of(killed.out)
+    assert at % 2 == 0  # whole: written at a multiple of the interval
+    q2d2.load(killed.out / "model")
+    train(replace(killed, save_steps=2))
+    assert weights(killed.out) == weights(config.out)
 
 
 def test_minutes_are_kept(packed_corpus: Path, tmp_path: Path) -> None:
     start = time.monotonic()
-    train(tiny(), a_config(packed_corpus, tmp_path, steps=None, minutes=0.05))
-    assert 2 < time.monotonic() - start < 20
-    assert (tmp_path / "model" / "config.json").is_file()
+    train(a_config(packed_corpus, tmp_path / "run", steps=None, minutes=0.1, validate=packed_corpus), start)
+    assert 2 < time.monotonic() - start < 9
+    told = rows(tmp_path / "run")
+    assert "validation/7k/log_mel" in told[-1]
 
 
-def test_a_gradient_that_is_not_finite_stops_and_changes_nothing(tmp_path: Path) -> None:
-    trainer = Trainer(tiny(), a_config(tmp_path, tmp_path), CPU)
+def test_a_batch_that_is_not_finite_stops_the_run_is_kept_and_named(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(), a_config(tmp_path, tmp_path / "run"))
     before = {name: value.clone() for name, value in trainer.codec.state_dict().items()}
-    with pytest.raises(FloatingPointError, match="step 0"):
-        trainer.train_step(torch.full((2, 24 * 450), torch.nan), 0.0)
+    wav = torch.full((2, FRAMES * 450), torch.nan)
+    with pytest.raises(NotFiniteError, match=r"step 0: .*bad-batch-0-0.safetensors: song@7, talk@3"):
+        trainer.train_step(Batch(wav, ("song@7", "talk@3")), 0.0)
     assert all(torch.equal(value, before[name]) for name, value in trainer.codec.state_dict().items())
+    kept = load_file(tmp_path / "run" / "bad-batch-0-0.safetensors")["wav"]
+    assert torch.equal(kept.isnan(), wav.isnan())
 
 
-def test_every_prefix_is_drawn_and_the_lowest_rate_most(tmp_path: Path) -> None:
-    import numpy as np
-
-    trainer = Trainer(tiny(), a_config(tmp_path, tmp_path), CPU)
-    drawn = trainer.draw_pairs(np.random.default_rng(0), 4000)
-    counts = torch.bincount(drawn, minlength=5)
-    assert counts[0] == 0
-    assert (counts[1:] > 100).all()
-    assert counts[2] == counts.max()  # the tiny codec's lowest rate is 2 pairs
-
-
-def test_the_learning_rate_follows_the_budget(tmp_path: Path) -> None:
-    trainer = Trainer(tiny(), a_config(tmp_path, tmp_path, warmup_steps=10, learning_rate=1.0), CPU)
-    assert trainer.learning_rate(0.0) == 0.1
-    trainer.step = 50
-    assert trainer.learning_rate(0.6) == 1.0
-    assert trainer.learning_rate(0.8) == pytest.approx(0.5)
-    assert trainer.learning_rate(1.0) == 0.0
+def test_a_full_disk_is_reported_and_the_last_save_stays(packed_corpus: Path, tmp_path: Path, monkeypatch) -> None:
+    out = tmp_path / "run"
+    train(a_config(packed_corpus, out, steps=2))
+    before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
+    usage = checkpoint.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage._replace(free=2**20))
+    with pytest.raises(OSError, match=r"state\.safetensors: needs .* MiB .* the file that is there stays"):
+        train(a_config(packed_corpus, out, steps=4))
+    assert {path: path.read_bytes() for path in out.rglob("*.safetensors")} == before
 
 
-def test_a_codec_without_a_pitch_trains_too(tmp_path: Path) -> None:
-    paper = PRESETS["paper-1k"]
-    small = replace(
-        paper,
-        encoder=replace(paper.encoder, dim=32, width=4),
-        quantizer=replace(paper.quantizer, dim=32),
-        decoder=replace(paper.decoder, dim=32, width=32, inner=64, layers=1),
+def test_starting_from_a_run_takes_its_discriminators(packed_corpus: Path, tmp_path: Path) -> None:
+    train(a_config(packed_corpus, tmp_path / "one", steps=3))
+    train(a_config(packed_corpus, tmp_path / "two", start=str(tmp_path / "one"), steps=1, learning_rate=1e-9))
+    (one, two) = (load_file(tmp_path / name / state.DISCRIMINATORS) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    fresh = Trainer(tiny(), a_config(packed_corpus, tmp_path)).opponent.module.state_dict()
+    name = max(one, key=lambda key: one[key].numel())
+    near, far = ((one[name].float() - other.float()).abs().mean() for other in (two[name], fresh[name].half()))
+    assert near < far
+
+
+def test_a_run_of_another_model_is_not_resumed(packed_corpus: Path, tmp_path: Path) -> None:
+    train(a_config(packed_corpus, tmp_path, steps=1))
+    with pytest.raises(checkpoint.ModelError, match="another --out"):
+        train(a_config(packed_corpus, tmp_path, steps=2, preset="tiny-paper-1k"))
+
+
+def test_two_processes_do_what_one_does(packed_corpus: Path, tmp_path: Path) -> None:
+    """torchrun with gloo: the same losses, step by step, as one process with the same global batch."""
+    config = a_config(packed_corpus, tmp_path / "one", batch=4, steps=8, log_every=1, discriminators="recipe")
+    train(config)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "q2d2"]
+    process = _start(replace(config, out=tmp_path / "two"))
+    arguments = process.args[3:]
+    process.kill()
+    process.communicate()
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    compared = ("log_mel", "root_mel", "pitch", "phase", "light_discriminator", "light_features", "grad_norm")
+    one, two = ([[row[name] for name in compared] for row in rows(tmp_path / n)] for n in ("one", "two"))
+    assert len(one) == len(two) == 8
+    np.testing.assert_allclose(one, two, rtol=2e-3, atol=2e-5)
+
+
+def test_the_learning_rate_and_the_discriminators_follow_the_budget(tmp_path: Path) -> None:
+    config = a_config(
+        tmp_path, tmp_path, learning_rate=1.0, warmup_steps=10, decay_from=0.6, adversarial_from=0.5, adversarial_warmup_steps=10
     )
-    report = Trainer(Codec(small), a_config(tmp_path, tmp_path), CPU).train_step(batches(1)[0], 0.0)
-    assert set(report) == {"log_mel", "root_mel", "grad_norm"}
+    trainer = Trainer(tiny(), config)
+    warmup = trainer.recipe.warmup_steps
+    assert trainer.strength(0.0).learning_rate == pytest.approx(1 / warmup)
+    trainer.step = 5 * warmup
+    assert trainer.strength(0.6).learning_rate == 1.0
+    assert trainer.strength(0.8).learning_rate == pytest.approx(0.5)
+    assert trainer.strength(1.0).learning_rate == 0.0
+    assert trainer.strength(0.4).adversarial is None
+    assert trainer.strength(0.5).adversarial == 0.0
+    trainer.discriminator_step = 5
+    assert trainer.strength(0.5).adversarial == 0.5
+    trainer.discriminator_step = 50
+    assert trainer.strength(0.5).adversarial == 1.0
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 1.0}, {"steps": None}, {"batch": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_trains_in_miniature(packed_corpus: Path, tmp_path: Path, name: str) -> None:
+    """By its own recipe, whose discriminators are too large for here: the sets are tested on their own."""
+    preset = name if name == "tiny" else f"tiny-{name}"
+    config = a_config(packed_corpus, tmp_path, preset=preset, discriminators="none", steps=2, log_every=1)
+    codec = q2d2.load(train(config))
+    assert codec.config == presets.find(preset)
+    told = rows(tmp_path)
+    assert [row["step"] for row in told] == [1, 2]
+    if codec.quantizer.num_pairs:
+        wav = 0.1 * torch.randn(5000)
+        assert len(codec.decode(codec.encode(wav, 24_000))) == 5000
+
+
+def test_the_dac_set_is_frozen_trained_or_off(tmp_path: Path) -> None:
+    small = presets.find("tiny-paper-1k")
+    with torch.device("meta"):
+        codec = Codec(small)
+    paper = a_config(tmp_path, tmp_path, preset="tiny-paper-1k")
+    for dac, sets in {None: "frozen_dac", "frozen": "frozen_dac", "trained": "dac", "off": ""}.items():
+        recipe = replace(paper, dac=dac).settled(codec)
+        assert recipe.discriminators == ("mpd", "mrd") + ((sets,) if sets else ())
+        for name in recipe.discriminators:
+            assert recipe.weights[f"{name}_adversarial"] == recipe.weights[f"{name}_features"] == 1.0
+
+
+def test_paper_recipe_is_the_reference(tmp_path: Path) -> None:
+    recipe = a_config(tmp_path, tmp_path, batch=None, seconds=None, preset="paper-1k").settled(make_codec())
+    assert recipe.batch == 6  # the speech recipe: the codec decides
+    with torch.device("meta"):
+        paper = a_config(tmp_path, tmp_path, batch=None, seconds=None).settled(Codec(presets.PAPER_1K))
+    assert (paper.batch, paper.seconds, paper.learning_rate, paper.clip, paper.average) == (16, 3.0, 8e-5, None, 0.0)
+    assert paper.weights["mel"] == 45.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minutes": 1.0},
+        {"steps": None},
+        {"batch": 0},
+        {"learning_rate": 0.0},
+        {"preset": "nonsense"},
+        {"recipe": "nonsense"},
+        {"steps": 0},
+    ],
+)
 def test_a_config_that_makes_no_sense_is_refused(tmp_path: Path, wrong: dict) -> None:
-    with pytest.raises(ValueError, match="budget|positive"):
+    with pytest.raises(ValueError, match="budget|positive|there is no"):
         a_config(tmp_path, tmp_path, **wrong)
+
+
+def test_a_weight_of_no_loss_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no loss rott_mel; there are .*root_mel"):
+        Trainer(tiny(), a_config(tmp_path, tmp_path, weights={"rott_mel": 1.0}))

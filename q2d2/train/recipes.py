@@ -1,0 +1,95 @@
+"""How a preset is trained, as data: losses and their weights, discriminators, optimiser, batches.
+
+`PAPER` is WavTokenizer's way with the paper's learning rate and batch (`docs/training.md` has the sources), `SPEECH`
+the one for a small model and a short budget. The command line overrides single values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from q2d2.codec import CodecConfig
+from q2d2.encoder import SpectralEncoderConfig
+from q2d2.train.data import BySource, ByUtterance, Drawing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train. Learning rates follow the spent share of the budget, so that every budget ends finished."""
+
+    weights: dict[str, float]  # of the generator's losses by name; a discriminator set S has S_adversarial, S_features
+    discriminators: tuple[str, ...] = ()  # names of sets in `adversary.SETS`
+    drawing: Drawing = field(default_factory=BySource)
+    batch: int = 6  # rows of all processes together
+    seconds: float = 1.35  # of a row, rounded to whole frames
+    learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.98)
+    discriminator_betas: tuple[float, float] = (0.8, 0.95)
+    schedule: Literal["linear", "cosine"] = "linear"
+    warmup_steps: int = 100
+    decay_from: float = 0.6  # share of the budget after which "linear" falls to nothing; "cosine" falls all along
+    adversarial_from: float = 0.0  # share of the budget before which only the reconstruction is trained
+    adversarial_warmup_steps: int = 0  # steps of the discriminators over which their weight in the generator rises to 1
+    judged_seconds: float | None = None  # discriminators see so much of a row, at a random place; None: all of it
+    average: float = 0.999  # decay of the weight average, per step; 0: the weights themselves are what is saved
+    clip: float | None = 1.0  # largest norm of a gradient
+
+
+SPEECH = Recipe(
+    weights={
+        "log_mel": 1.0,
+        "root_mel": 40.0,
+        "pitch": 6.0,
+        "phase": 24.0,
+        "light_adversarial": 0.1,
+        "light_features": 0.1,
+    },
+    discriminators=("light",),
+    judged_seconds=0.675,
+    discriminator_learning_rate=1e-3,
+    adversarial_from=0.5,
+    adversarial_warmup_steps=300,
+)
+
+PAPER = Recipe(
+    weights={
+        "mel": 45.0,
+        "mpd_adversarial": 1.0,
+        "mpd_features": 1.0,
+        "mrd_adversarial": 1.0,
+        "mrd_features": 1.0,
+        "dac_adversarial": 1.0,
+        "dac_features": 1.0,
+    },
+    discriminators=("mpd", "mrd", "frozen_dac"),
+    drawing=ByUtterance(),
+    batch=16,
+    seconds=3.0,
+    learning_rate=8e-5,
+    discriminator_learning_rate=8e-5,
+    betas=(0.9, 0.999),
+    discriminator_betas=(0.9, 0.999),
+    schedule="cosine",
+    warmup_steps=0,
+    average=0.0,
+    clip=None,
+)
+# WavTokenizer's own: a learned codebook needs its commitment, and it was trained at another rate
+WAVTOKENIZER = replace(
+    PAPER,
+    weights=PAPER.weights | {"commitment": 1000.0},
+    batch=40,
+    learning_rate=2e-4,
+    discriminator_learning_rate=2e-4,
+)
+
+RECIPES = {"speech": SPEECH, "paper": PAPER, "wavtokenizer": WAVTOKENIZER}
+
+
+def recipe_for(codec: CodecConfig) -> str:
+    """The name of the recipe that a codec is trained by unless told otherwise."""
+    if isinstance(codec.encoder, SpectralEncoderConfig):
+        return "speech"
+    return "wavtokenizer" if codec.quantizer.kind in ("vq", "rvq") else "paper"
