@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# How the shipped `speech` weights were trained: one CPU thread, 107 minutes, from nothing (docs/log.md has what differed on the way: lower weights of
-# root_mel and pitch until step 6,400, a second thread at the end). $1: the packed corpus, $2: the development set, $3: the run's folder.
+# How the shipped `speech` weights go on: from the committed ones, with discriminators, on one CPU thread (docs/log.md has what each run was).
+# $1: the packed corpus, $2: the development set, $3: the run's folder, $4: minutes. The corpus is decoded into $3/../cache once.
 set -euo pipefail
-OMP_NUM_THREADS=1 q2d2 train --preset speech --data "$1" --validate "$2" --out "$3" --minutes 107 --average 0.999 \
-  --source-weights librispeech 3.5 speech_to_intent 2.5 kokoro 2.0
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} q2d2 train --from "${START:-$here/q2d2/models/speech}" --data "$1" --validate "$2" --out "$3" --minutes "$4" \
+  --cache "$3/../cache" --adversarial-from 0 --learning-rate 3e-4 --decay-from 0.3 --source-weights librispeech 3.5 speech_to_intent 2.5 kokoro 2.0

@@ -89,9 +89,8 @@ def test_pack_then_info(q2d2, audio_file, speech_like, tmp_path):
     assert (status, out) == (0, "")
     said = err.splitlines()
     assert said[-1] == "q2d2: packed: 0.00 hours, 2 utterances in 1 part; 2 left out"
-    assert (
-        "q2d2: talks/bert/silent.wav: is silent; skipped" in said and "talks/broken.wav: is not audio" in said[-2] + err
-    )
+    assert "q2d2: talks/bert/silent.wav: is silent; skipped" in said
+    assert any(line.startswith("q2d2: talks/broken.wav: is not audio") for line in said)
     assert [(part.source, part.licence) for part in read_index(Path("packed"))] == [("talks", "CC0")]
     assert q2d2("corpus", "info", "packed")[1].splitlines()[1].split()[-1] == "CC0"
     status, _, err = q2d2("corpus", "pack", "talks", "packed")
@@ -211,8 +210,8 @@ def test_synthetic_speech(q2d2, synthesiser, monkeypatch):
     (part,) = read_index(Path("out"))
     assert (part.source, part.licence, len(part.utterances)) == ("kokoro", "Apache-2.0 (synthetic)", 12)
     speakers = {spoken.speaker for spoken in part.utterances}
-    assert speakers <= {"kokoro_af_one", "kokoro_bm_two", "kokoro_af_one+bm_two", "kokoro_bm_two+af_one"}
-    assert len(speakers) > 2
+    assert speakers <= {"kokoro_af_one", "kokoro_bm_two", "kokoro_af_one+bm_two"}
+    assert len(speakers) == 3
 
 
 def test_without_a_synthesiser(q2d2, monkeypatch):

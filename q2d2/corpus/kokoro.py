@@ -100,7 +100,7 @@ def draw_voice(
 ) -> tuple[str, Float32[np.ndarray, "510 1 256"]]:
     """A voice, or as often the mean of two: one more speaker."""
     names = list(voices)
-    first, second = rng.choice(len(names), size=2)
+    first, second = sorted(rng.choice(len(names), size=2).tolist())
     if first == second or rng.random() < 0.5:
         return names[first], voices[names[first]]
     return f"{names[first]}+{names[second]}", (voices[names[first]] + voices[names[second]]) / 2

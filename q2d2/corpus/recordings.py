@@ -66,7 +66,7 @@ class Files(Recordings):
     def __init__(self, utterances: Sequence[Utterance]) -> None:
         self.utterances = utterances
         with ThreadPoolExecutor(_SCANNERS) as pool:
-            scanned = pool.map(_header, utterances, chunksize=256)
+            scanned = pool.map(_header, utterances)
             progress = tqdm(scanned, total=len(utterances), desc="reading headers", unit="file", delay=1, disable=None)
             headers = list(progress)
         self._unreadable = {i: header for i, header in enumerate(headers) if isinstance(header, str)}

@@ -21,6 +21,7 @@ class Budget:
         self.minutes, self.steps, self.started = minutes, steps, started
         self.earlier_s = 0.0  # of earlier sessions of this run
         self.ending_s = 0.0  # what saving and measuring have taken at most: kept free at the end
+        self.step_s = 0.0  # what the last step took: a next one is not begun if it would not end in time
 
     @property
     def elapsed_s(self) -> float:
@@ -32,7 +33,7 @@ class Budget:
             return step / self.steps
         assert self.minutes is not None
         usable_s = 60 * self.minutes - 1.2 * self.ending_s - MARGIN_S
-        return self.elapsed_s / usable_s if usable_s > 0 else 1.0
+        return self.elapsed_s / usable_s if usable_s > self.elapsed_s + self.step_s else 1.0
 
 
 def rate_factor(recipe: Recipe, step: int, share: float) -> float:

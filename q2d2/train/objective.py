@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from q2d2.baselines import RVQ, VQ
 from q2d2.codec import Codec, CodecOutput
 from q2d2.excitation import BLOCK
 from q2d2.train.losses import commitment_loss, mel_loss, phase_loss, pitch_loss, spectral_losses
@@ -39,7 +40,7 @@ def reconstruction_losses(
     num_pairs: Int64[Tensor, " batch"],
     codec: Codec,
 ) -> dict[str, Tensor]:
-    """The named losses that this codec can have: `pitch` needs a decoder with a pitch."""
+    """The named losses that this codec can have: `pitch` needs a pitch, `commitment` a learned codebook."""
     made, log2_pitch = output.decoded.wav, output.decoded.log2_pitch
     sample_rate_hz = codec.config.sample_rate_hz
     losses: dict[str, Tensor] = {}
@@ -56,6 +57,6 @@ def reconstruction_losses(
     if "pitch" in names and log2_pitch is not None:
         target = track_pitch(wav, wav.shape[1] // log2_pitch.shape[1], sample_rate_hz)
         losses["pitch"] = pitch_loss(log2_pitch, target)
-    if "commitment" in names:
+    if "commitment" in names and isinstance(codec.quantizer, VQ | RVQ):
         losses["commitment"] = commitment_loss(output.latent, output.quantized.features)
     return losses

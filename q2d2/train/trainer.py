@@ -277,7 +277,6 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
     if first:
         checkpoint.write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
     journal = Journal(config.out, config.log_every, recipe.batch * samples / rate_hz, rate_hz, silent=not first)
-    reported: set[str] = set()
 
     def finish() -> None:
         """Save and measure, on the first process; what that takes is kept free at the end of the budget."""
@@ -295,18 +294,18 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         finish()  # also: a disk that cannot hold the run is known of now
         saved = time.monotonic()
         while (share := _spent(fabric, budget, trainer.step)) < 1:
-            waited = time.monotonic()
+            begun = time.monotonic()
             batch = next(batches)
-            waited = time.monotonic() - waited
+            waited_s = time.monotonic() - begun
             report = trainer.train_step(batch, share)
-            journal.add(trainer.step, share, report | {"wait_s": waited})
-            for name in sorted(set(speech.skipped) - reported):
-                journal.say(f"{name}: skipped, {speech.skipped[name]}")
-            reported |= set(speech.skipped)
+            budget.step_s = time.monotonic() - begun
+            journal.add(trainer.step, share, report | {"wait_s": waited_s})
             if _save_is_due(config, trainer.step, saved):
                 finish()
                 saved = time.monotonic()
         finish()
+        if speech.skipped:
+            journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
     return config.out / state.MODEL
 
 

@@ -1,34 +1,97 @@
 """The reconstruction losses: what they are zero for, what they rise with, that they can always be differentiated."""
 
+import librosa
+import numpy as np
+import pytest
 import torch
+from conftest import make_speech_like
 
-from q2d2.train.losses import SCALES, spectral_losses
+from q2d2.train.losses import SCALES, commitment_loss, mel_loss, phase_loss, spectral_losses
 
 RATE = 24_000
+ALL = torch.ones(2)
 
 
 def noise(seed: int, level: float = 0.1) -> torch.Tensor:
     return level * torch.randn(2, 9000, generator=torch.Generator().manual_seed(seed))
 
 
+def all_losses(made: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
+    named = spectral_losses(made, target, RATE)
+    return named | {"mel": mel_loss(made, target, RATE), "phase": phase_loss(made, target, ALL)}
+
+
 def test_zero_for_the_target_itself_and_growing_with_damage() -> None:
     wav = noise(0)
-    none, little, much = (spectral_losses(wav + k * noise(1), wav, RATE) for k in (0.0, 0.1, 1.0))
-    for name in ("log_mel", "root_mel"):
-        assert none[name] == 0
-        assert 0 < little[name] < much[name]
+    none, little, much = (all_losses(wav + k * noise(1), wav) for k in (0.0, 0.1, 1.0))
+    for name, value in none.items():
+        assert value < 2e-5, name
+        assert value < little[name] < much[name], name
+
+
+def test_the_mel_loss_is_what_librosa_gives() -> None:
+    made, target = make_speech_like(1.0, seed=1), make_speech_like(1.0, seed=2)
+    mels = [
+        librosa.feature.melspectrogram(
+            y=wav,
+            sr=RATE,
+            n_fft=1024,
+            hop_length=256,
+            n_mels=100,
+            power=1.0,
+            htk=True,
+            norm=None,
+            fmin=0,
+            fmax=12000,
+            pad_mode="reflect",
+        )
+        for wav in (made, target)
+    ]
+    expected = np.abs(np.diff([np.log(np.maximum(mel, 1e-7)) for mel in mels], axis=0)).mean()
+    assert mels[0].shape == (100, 1 + RATE // 256)
+    ours = mel_loss(torch.from_numpy(made)[None], torch.from_numpy(target)[None], RATE)
+    assert ours.item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_gain_is_its_logarithm() -> None:
     wav = noise(0, level=1.0)  # well above the floor
-    log_mel = spectral_losses(2 * wav, wav, RATE)["log_mel"]
-    torch.testing.assert_close(log_mel, torch.tensor(2.0).log(), atol=0.02, rtol=0)
+    for name in ("log_mel", "mel"):
+        loss = all_losses(2 * wav, wav)[name]
+        torch.testing.assert_close(loss, torch.tensor(2.0).log(), atol=0.02, rtol=0)
+
+
+def test_a_shift_in_time_is_for_the_phase_loss_to_see() -> None:
+    wav = noise(0)
+    shifted = torch.roll(wav, 6, dims=1)  # a quarter of a millisecond
+    same, other = all_losses(shifted, wav), all_losses(noise(1), wav)
+    assert same["log_mel"] < 0.3 * other["log_mel"]
+    assert same["phase"] > 0.8 * other["phase"]
+
+
+def test_rows_without_a_weight_have_no_phase_loss() -> None:
+    wav, made = noise(0), noise(1).requires_grad_()
+    phase_loss(made, wav, torch.tensor([0.0, 1.0])).backward()
+    assert made.grad is not None
+    assert made.grad[0].abs().sum() == 0
+    assert made.grad[1].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["log_mel", "root_mel", "mel", "phase"])
+def test_losses_of_two_halves_of_a_batch_average_to_that_of_the_batch(name: str) -> None:
+    """What processes add up to."""
+    made, target = torch.cat([noise(0), noise(1)]), torch.cat([noise(2), noise(3)])
+
+    def loss(rows: slice) -> torch.Tensor:
+        named = spectral_losses(made[rows], target[rows], RATE) | {"mel": mel_loss(made[rows], target[rows], RATE)}
+        return (named | {"phase": phase_loss(made[rows], target[rows], torch.arange(4.0)[rows])})[name]
+
+    torch.testing.assert_close((loss(slice(0, 2)) + loss(slice(2, 4))) / 2, loss(slice(0, 4)))
 
 
 def test_gradients_are_finite_for_silence_too() -> None:
     for made in (torch.zeros(2, 9000), noise(2)):
         wav = made.requires_grad_()
-        sum(spectral_losses(wav, torch.zeros(2, 9000), RATE).values()).backward()
+        sum(all_losses(wav, torch.zeros(2, 9000)).values()).backward()
         assert wav.grad is not None
         assert torch.isfinite(wav.grad).all()
 
@@ -36,3 +99,12 @@ def test_gradients_are_finite_for_silence_too() -> None:
 def test_signals_shorter_than_the_longest_window_work() -> None:
     short = noise(0)[:, : max(SCALES) // 2]
     assert spectral_losses(short, 0.5 * short, RATE)["log_mel"] > 0
+
+
+def test_commitment_moves_the_latent_only() -> None:
+    latent, features = torch.ones(1, 2, 3, requires_grad=True), torch.zeros(1, 2, 3, requires_grad=True)
+    loss = commitment_loss(latent, features)
+    loss.backward()
+    assert loss == 1
+    torch.testing.assert_close(latent.grad, torch.full((1, 2, 3), 2 / 6))
+    assert features.grad is None
