@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from q2d2.atomic import replacing, write_whole
 from q2d2.codec import Codec, CodecConfig
 
 SHIPPED = Path(__file__).parent / "models"
@@ -31,28 +29,6 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 class ModelError(ValueError):
     """A model that cannot be found or loaded: which, why, and what to do."""
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, which then takes the place of `path`: that is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.touch(exist_ok=False)
-        usual = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(usual)  # safetensors makes its files private
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file; it is there whole or not at all, also if the machine stops halfway."""
-    with _replacing(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -64,7 +40,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             f"{path}: needs {needed / 2**20:.0f} MiB and the disk has {free / 2**20:.0f} MiB; make room and go on, "
             f"{'the file that is there stays' if path.exists() else 'nothing was written'}"
         )
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         try:
             save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, dict(metadata))
         except SafetensorError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from q2d2 import audio
-from q2d2.checkpoint import write_whole
+from q2d2.atomic import write_whole
 from q2d2.codec import Codec
 from q2d2.evaluate import metrics
 from q2d2.files import FileError

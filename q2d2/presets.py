@@ -69,7 +69,9 @@ WAVTOKENIZER_40 = replace(
 FSQ_75 = replace(WAVTOKENIZER_75, name="fsq-75", quantizer=FSQConfig(dim=512, levels=(7, 5, 5, 5, 5)))
 
 
-def _paper(name: str, *grids: AnyGrid, strides: tuple[int, ...] = (3, 5, 5, 6), variant: Variant = PAPER) -> CodecConfig:
+def _paper(
+    name: str, *grids: AnyGrid, strides: tuple[int, ...] = (3, 5, 5, 6), variant: Variant = PAPER
+) -> CodecConfig:
     """`paper-1k` with other grids, another hop or a variant of the quantizer."""
     quantizer = Q2D2Config(dim=512, grids=grids, variant=variant)
     return replace(_with_strides(PAPER_1K, strides), name=name, quantizer=quantizer)
@@ -81,9 +83,9 @@ def _with_strides(config: CodecConfig, strides: tuple[int, ...]) -> CodecConfig:
 
 HEX7, HEX9 = HexagonalGrid((7, 7)), HexagonalGrid((9, 9))
 
-# The paper's ablations: `paper-1k` with one thing changed. Bits per frame in brackets, where they differ from its 19.23.
+# The paper's ablations: `paper-1k` with one thing changed. Bits per frame where they differ from its 19.23.
 ABLATIONS = (
-    # Table 8, grids: at the paper's levels, then at (nearly) the bits of rhombic [7]*6, with further grids and quantizers
+    # Table 8, grids: at the paper's levels; then, with others, at (nearly) the bits of rhombic [7]*6
     _paper("grid-rectangular-7", *[RectangularGrid((7, 7))] * 3),  # 16.84
     _paper("grid-hexagonal-7", *[HEX7] * 3),  # 16.84
     _paper("grid-rectangular-9", *[RectangularGrid((9, 9))] * 3),  # 19.02
@@ -128,20 +130,22 @@ def find(name: str) -> CodecConfig:
     """The preset of this name; `tiny-NAME` is NAME in miniature. ValueError with the names there are."""
     full = name.removeprefix(MINIATURE)
     if full not in PRESETS:
-        raise ValueError(f"there is no preset {name}: give one of {', '.join(PRESETS)}, or {MINIATURE}NAME for a small one")
+        raise ValueError(
+            f"there is no preset {name}: give one of {', '.join(PRESETS)}, or {MINIATURE}NAME for a small one"
+        )
     return PRESETS[name] if name in PRESETS else miniature(PRESETS[full])
 
 
 def miniature(config: CodecConfig) -> CodecConfig:
     """The same tokens and the same paths through networks of a few ten thousand parameters: for tests and tutorials."""
     dim = 32
-    encoder: EncoderConfig = replace(TINY.encoder, dim=dim)
+    encoder: EncoderConfig = SpectralEncoderConfig(dim=dim, fine_dim=8, fine_layers=1, layers=1)
     if isinstance(config.encoder, SEANetConfig):
         encoder = replace(config.encoder, dim=dim, width=4, lstm_layers=1)
     if isinstance(config.decoder, VocosConfig):
         decoder: DecoderConfig = replace(config.decoder, dim=dim, width=32, inner=64, layers=2)
     else:
-        decoder = replace(TINY.decoder, features=dim, num_pairs=config.decoder.num_pairs)
+        decoder = replace(config.decoder, features=dim, dim=16, layers=1, fine_dim=8, fine_layers=1, pitch_dim=8)
     quantizer = replace(config.quantizer, dim=dim)
     if isinstance(quantizer, VQConfig | RVQConfig):
         quantizer = replace(quantizer, codebook_size=64)

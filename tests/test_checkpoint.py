@@ -15,8 +15,9 @@ from small_codecs import NOT_LOCAL, make_codec
 
 import q2d2
 from q2d2 import checkpoint
+from q2d2.atomic import write_whole
 from q2d2.baselines import RVQConfig
-from q2d2.checkpoint import CONFIG, WEIGHTS, ModelError, load, read_tensors, save, write_tensors, write_whole
+from q2d2.checkpoint import CONFIG, WEIGHTS, ModelError, load, read_tensors, save, write_tensors
 from q2d2.codec import UNSAVED, Codec
 
 RATE_HZ = 24_000
@@ -147,7 +148,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
     def fail(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(checkpoint.os, where, fail)
+    monkeypatch.setattr(os, where, fail)
     with pytest.raises(OSError, match="no space left"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]

@@ -8,10 +8,7 @@ takes 73 s of one CPU core.
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from q2d2 import audio
+from q2d2.atomic import replacing
 from q2d2.corpus.manifests import CorpusError
 
 INDEX = "index.json"
@@ -112,17 +110,6 @@ def read_index(folder: Path) -> tuple[Part, ...]:
     if not parts:
         raise CorpusError(f"{file}: lists no parts")
     return parts
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, which then takes the place of `path`: that is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _cached(file: Path, cache: Path) -> Int16[np.ndarray, " samples"]:

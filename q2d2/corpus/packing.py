@@ -21,8 +21,9 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from q2d2 import audio
+from q2d2.atomic import replacing
 from q2d2.corpus.layouts import LICENCES, CorpusError, Utterance, find_utterances
-from q2d2.corpus.packed import INDEX, Part, Spoken, replacing
+from q2d2.corpus.packed import INDEX, Part, Spoken
 from q2d2.corpus.recordings import SHORTEST_S, SILENT_PEAK
 
 SAMPLE_RATE_HZ = 24_000

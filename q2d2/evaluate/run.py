@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from q2d2 import audio, bitstream, checkpoint
 from q2d2.analyze import utilization
+from q2d2.atomic import write_whole
 from q2d2.bitstream.packing import pack
 from q2d2.codec import Codec
 from q2d2.evaluate.alignment import aligned, delay_samples
@@ -115,7 +116,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     errors = [line for system in systems if not system.may_delay for line in misaligned(system.name, rows)]
     report = _report(config, systems, rows, counts, errors)
     for name, text in (("rows.csv", rows_csv(rows)), ("tokens.csv", tokens_csv(counts)), ("table.md", report)):
-        checkpoint.write_whole(config.out / name, text.encode())
+        write_whole(config.out / name, text.encode())
     return Evaluation(rows, counts, errors, report.rstrip())
 
 

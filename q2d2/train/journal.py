@@ -47,7 +47,9 @@ class Journal:
         means = {name: round(value / self.counts[name], 5) for name, value in self.sums.items()}
         self.write(step, means | {"share": round(share, 4), "audio_s_per_s": round(speed, 1)})
         shown = next((n for n in ("log_mel", "mel") if n in means), "grad_norm")
-        self.bar.set_postfix_str(f"step {step}, {shown} {means.get(shown, 0):.3f}, {speed:.0f} audio-s/s", refresh=False)
+        self.bar.set_postfix_str(
+            f"step {step}, {shown} {means.get(shown, 0):.3f}, {speed:.0f} audio-s/s", refresh=False
+        )
         self.bar.update(min(1.0, share) - self.bar.n)
         self._restart()
 

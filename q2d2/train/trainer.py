@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import nn
 from tyro.conf import arg
 
 from q2d2 import checkpoint, presets
+from q2d2.atomic import write_whole
 from q2d2.codec import Codec
 from q2d2.layers import ConvNeXtBlock
 from q2d2.train import state
@@ -196,13 +197,14 @@ class Trainer:
             raise NotFiniteError(f"step {self.step}: {error}; {self._keep(batch)}") from error
         if self.recipe.average:
             decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-            averages, own = list(self.averaged.parameters()), [p.detach() for p in self.codec.parameters()]
+            averages = [p.detach() for p in self.averaged.parameters()]
+            own = [p.detach() for p in self.codec.parameters()]
             torch._foreach_lerp_(averages, own, 1 - decay)
         self.step += 1
         self.discriminator_step += strength.adversarial is not None
         if world == 1:
             return report
-        means = self.fabric.all_reduce(torch.tensor(list(report.values()), device=self.device))
+        means = cast(torch.Tensor, self.fabric.all_reduce(torch.tensor(list(report.values()), device=self.device)))
         return dict(zip(report, means.tolist(), strict=True))
 
     def _judged(self, rng: np.random.Generator, samples: int) -> slice:
@@ -275,7 +277,7 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         cache=config.cache,
     )
     if first:
-        checkpoint.write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
+        write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
     journal = Journal(config.out, config.log_every, recipe.batch * samples / rate_hz, rate_hz, silent=not first)
 
     def finish() -> None:

@@ -16,6 +16,10 @@ from q2d2.train.recipes import RECIPES
 SPEECH = torch.from_numpy(np.stack([make_speech_like(0.6, seed=seed)[: 32 * 450] for seed in range(2)]))
 
 
+EVERY = [name for name in RECONSTRUCTION if name != "commitment"]  # which has its own test
+EVERY += ["light_adversarial", "light_features"]
+
+
 def losses_of(codec: Codec, names: tuple[str, ...]) -> dict[str, Tensor]:
     pairs = torch.full((2,), codec.quantizer.num_pairs)
     output = codec.train()(SPEECH, pairs)
@@ -23,7 +27,9 @@ def losses_of(codec: Codec, names: tuple[str, ...]) -> dict[str, Tensor]:
     return losses | Adversary(["light"]).generator_losses(SPEECH, output.decoded.wav)
 
 
-@pytest.mark.parametrize("name", [*(n for n in RECONSTRUCTION if n != "commitment"), "light_adversarial", "light_features"])
+@pytest.mark.parametrize(
+    "name", [*(n for n in RECONSTRUCTION if n != "commitment"), "light_adversarial", "light_features"]
+)
 def test_every_loss_reaches_encoder_projections_and_decoder(name: str) -> None:
     codec = make_codec()
     losses_of(codec, RECONSTRUCTION)[name].backward()

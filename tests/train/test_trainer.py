@@ -246,7 +246,13 @@ def test_two_processes_do_what_one_does(packed_corpus: Path, tmp_path: Path) -> 
 
 def test_the_learning_rate_and_the_discriminators_follow_the_budget(tmp_path: Path) -> None:
     config = a_config(
-        tmp_path, tmp_path, learning_rate=1.0, warmup_steps=10, decay_from=0.6, adversarial_from=0.5, adversarial_warmup_steps=10
+        tmp_path,
+        tmp_path,
+        learning_rate=1.0,
+        warmup_steps=10,
+        decay_from=0.6,
+        adversarial_from=0.5,
+        adversarial_warmup_steps=10,
     )
     trainer = Trainer(tiny(), config)
     warmup = trainer.recipe.warmup_steps
