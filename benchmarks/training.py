@@ -20,9 +20,10 @@ import tyro
 
 from q2d2 import presets
 from q2d2.codec import Codec
+from q2d2.train.config import TrainConfig
 from q2d2.train.data import Batch, BySource, open_speech
 from q2d2.train.step import Player
-from q2d2.train.trainer import TrainConfig, Trainer
+from q2d2.train.trainer import Trainer
 
 
 @dataclass(frozen=True)

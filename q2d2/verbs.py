@@ -203,7 +203,7 @@ def evaluate() -> type[Verb]:
 def train() -> type[Verb]:
     """The verb `train`: its options are the fields of TrainConfig, which is imported only when it is asked for."""
     started = time.monotonic()  # a budget in minutes includes the imports
-    from q2d2.train.trainer import TrainConfig
+    from q2d2.train.config import TrainConfig
 
     @dataclass(frozen=True)
     class Train(Verb):
@@ -217,7 +217,7 @@ def train() -> type[Verb]:
         config: Annotated[TrainConfig, OmitArgPrefixes]
 
         def run(self) -> int:
-            from q2d2.train.trainer import train as run_training
+            from q2d2.train.run import train as run_training
 
             _device(self.config.device)
             print(run_training(self.config, started))

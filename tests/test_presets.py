@@ -8,8 +8,9 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
+from q2d2.baselines import RVQConfig, VQConfig
 from q2d2.codec import Codec, CodecConfig
-from q2d2.presets import PRESETS
+from q2d2.presets import ABLATIONS, PRESETS, find
 from q2d2.seanet import SEANetConfig
 
 # Encoder, quantizer, decoder. Those of the paper's presets are sums of the pieces that `test_seanet` and `test_vocos`
@@ -107,3 +108,60 @@ def test_json_round_trip(name):
     text = adapter.dump_json(PRESETS[name], indent=1)
     assert adapter.validate_json(text, strict=True, extra="forbid") == PRESETS[name]
     assert json.loads(text)["name"] == name == PRESETS[name].name
+
+
+# Bits per frame of the ablations: sums of log2 of the points that the grids have, counted by hand. Rectangles and
+# staggered rows l1 l2, rhombic grids l1 l2 + (l1 - 1)(l2 - 1), body-centred cubes l^3 + (l - 1)^3.
+ABLATION_POINTS = {
+    "grid-rectangular-7": (49,) * 3,
+    "grid-hexagonal-7": (49,) * 3,
+    "grid-rectangular-9": (81,) * 3,
+    "grid-hexagonal-9": (81,) * 3,
+    "grid-regular-hexagonal-9": (81,) * 3,
+    "grid-bcc-8": (855,) * 2,
+    "fsq-9": (9,) * 6,
+    "rvq-2x768": (768,) * 2,
+    "identity": (),
+    "dimensions-4": (685,) * 2,
+    "dimensions-8": (41, 41, 23, 13),
+    "levels-9": (145,) * 3,
+    "levels-11": (221,) * 3,
+    "projection-linear": (49,) * 3,
+    "projection-layernorm": (49,) * 3,
+    "offset-half": (49,) * 3,
+    "offset-none": (49,) * 3,
+    "bound-extent": (85,) * 3,
+    "midpoints-full": (98,) * 3,
+    "gradient-rotation": (85,) * 3,
+    "gradient-noise": (85,) * 3,
+    "official": (85,) * 3,
+}
+
+
+def test_ablations_are_all_here():
+    assert list(ABLATION_POINTS) == [config.name for config in ABLATIONS]
+
+
+@pytest.mark.parametrize("name", ABLATION_POINTS)
+def test_points_of_the_ablations(name):
+    assert codec(name).quantizer.points == ABLATION_POINTS[name]
+    twins = ("grid-rectangular-9", "grid-hexagonal-9", "grid-regular-hexagonal-9", "grid-bcc-8", "fsq-9", "rvq-2x768")
+    if name in twins or name.startswith("dimensions"):
+        assert codec(name).quantizer.bits_per_frame == pytest.approx(
+            codec("paper-1k").quantizer.bits_per_frame, rel=0.021
+        )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_has_a_miniature_with_its_tokens(name):
+    with torch.device("meta"):
+        small, large = Codec(find(f"tiny-{name}")), codec(name)
+    assert count(small) < 250_000
+    assert (small.hop, small.config.rates) == (large.hop, large.config.rates)
+    if not isinstance(large.config.quantizer, VQConfig | RVQConfig):  # a codebook has far fewer codes
+        assert small.quantizer.points == large.quantizer.points
+
+
+def test_a_misspelt_preset_is_told_what_there_is():
+    with pytest.raises(ValueError, match="no preset speach: give one of speech, tiny"):
+        find("speach")

@@ -1,117 +1,35 @@
-"""The training loop: budgets in steps or minutes, weight averaging, atomic checkpoints, resume, validation.
+"""The players of a run and one step of it: a codec, its discriminators, optimisers and averaged weights.
 
-A batch, and every random number of a step, depends on (seed, step) only, so that a resumed run does what an
-uninterrupted one would have done, on a CPU to the last bit; and on several processes each takes its rows of the same
-batch, so that they do together what one would have done alone. What an update is, is in `step`.
+Every random number of a step depends on (seed, step) only, so that a resumed run does what an uninterrupted one would
+have done, on a CPU to the last bit; and on several processes each takes its rows of the same batch, so that they do
+together what one would have done alone. What an update is, is in `step`; the loop around it in `run`.
 """
 
 from __future__ import annotations
 
 import copy
-import os
 import time
-from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from pydantic import TypeAdapter
 from torch import nn
-from tyro.conf import arg
 
-from q2d2 import checkpoint, presets
-from q2d2.atomic import write_whole
+from q2d2 import checkpoint
 from q2d2.codec import Codec
 from q2d2.layers import ConvNeXtBlock
 from q2d2.train import state
 from q2d2.train.adversary import Adversary
-from q2d2.train.budget import Budget, rate_factor
-from q2d2.train.data import Batch, BySource, Prefetcher, open_speech, validation_clips
-from q2d2.train.journal import Journal
+from q2d2.train.budget import rate_factor
+from q2d2.train.config import TrainConfig
+from q2d2.train.data import Batch
 from q2d2.train.objective import draw_pairs, draw_starts
-from q2d2.train.recipes import RECIPES, Recipe, recipe_for
 from q2d2.train.step import NotFiniteError, Player, Strength, train_step
-from q2d2.train.validation import validate
 from q2d2.vocos import ConvNeXt, ResNetBlock
 
 COMPILED = (ConvNeXtBlock, ConvNeXt, ResNetBlock)  # where a codec spends its time, and alike: compiled once each
 COUNTS = {"generator": "step", "discriminators": "discriminator_step"}
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What to train, on what, for how long, and where it differs from the recipe of the preset."""
-
-    data: Path  # a packed corpus, a folder of audio (LibriTTS, VCTK, ...) or a manifest of paths
-    out: Path  # receives model/ (what to use), state.safetensors (to resume from), log.jsonl and tensorboard/
-    minutes: float | None = None  # budget of wall-clock minutes, from start-up to the last save
-    steps: int | None = None  # budget of steps
-    preset: str = "speech"  # a name from q2d2/presets.py
-    start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None  # a model, a run or a hub id to start from
-    validate: Path | None = None  # a folder of audio to measure the averaged model on at every save
-    recipe: str | None = None  # how to train: speech, paper or wavtokenizer; default: by preset
-    discriminators: Literal["recipe", "none"] = "recipe"
-    dac: Literal["frozen", "trained", "off"] | None = None  # of the paper's recipe; the reference's was frozen
-    batch: int | None = None  # rows of all processes together
-    seconds: float | None = None  # of a row
-    learning_rate: float | None = None
-    discriminator_learning_rate: float | None = None
-    warmup_steps: int | None = None
-    decay_from: float | None = None  # share of the budget after which the learning rate falls
-    adversarial_from: float | None = None  # share of the budget before which discriminators do not play
-    adversarial_warmup_steps: int | None = None  # over which their weight rises
-    judged_seconds: float | None = None  # of a row, that discriminators see
-    average: float | None = None  # decay of the weight average, per step; 0 for none
-    weights: dict[str, float] = field(default_factory=dict)  # of losses, in place of the recipe's
-    source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"  # auto: bfloat16 where matrices multiply faster in it
-    compile: Literal["auto", "on", "off"] = "auto"  # auto: on GPUs
-    device: str | None = None  # cpu or cuda; default: a GPU if there is one
-    devices: int = 1  # processes on this machine; under torchrun what torchrun says
-    workers: int = 2  # threads that prepare batches
-    cache: Path | None = None  # a folder for the decoded corpus, so that the next run starts at once
-    seed: int = 0
-    save_minutes: float = 5.0
-    save_steps: int | None = None  # save every so many steps instead
-    log_every: int = 50
-
-    def __post_init__(self) -> None:
-        Budget(self.minutes, self.steps, 0.0)
-        presets.find(self.preset)
-        if self.recipe is not None and self.recipe not in RECIPES:
-            raise ValueError(f"there is no recipe {self.recipe}: give one of {', '.join(RECIPES)}")
-        positive = (self.batch, self.seconds, self.learning_rate, self.log_every, self.devices, self.save_steps)
-        if any(value is not None and value <= 0 for value in positive):
-            raise ValueError("batch, seconds, learning_rate, log_every, devices and save_steps must be positive")
-
-    def settled(self, codec: Codec) -> Recipe:
-        """The recipe with this command's changes."""
-        recipe = RECIPES[self.recipe or recipe_for(codec.config)]
-        named = (
-            "batch seconds learning_rate discriminator_learning_rate warmup_steps decay_from adversarial_from "
-            "adversarial_warmup_steps judged_seconds average"
-        )
-        changes: dict[str, Any] = {n: getattr(self, n) for n in named.split() if getattr(self, n) is not None}
-        sets = recipe.discriminators if self.discriminators == "recipe" else ()
-        if self.dac is not None:
-            sets = tuple(name for name in sets if name not in ("dac", "frozen_dac"))
-            sets += {"frozen": ("frozen_dac",), "trained": ("dac",), "off": ()}[self.dac]
-        known = {*recipe.weights, "mel", "log_mel", "root_mel", "phase", "pitch", "commitment"}
-        known |= {f"{name}_{what}" for name in sets for what in ("adversarial", "features")}
-        if unknown := set(self.weights) - known:
-            raise ValueError(f"there is no loss {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-        weights = recipe.weights | self.weights
-        for name in sets:  # the DAC set's weights are the same whether it is trained or not
-            for what in ("adversarial", "features"):
-                weights.setdefault(f"{name}_{what}", weights.get(f"{name.removeprefix('frozen_')}_{what}", 1.0))
-        if self.source_weights:
-            if not isinstance(recipe.drawing, BySource):
-                raise ValueError("source_weights: this recipe draws utterances, not sources")
-            changes["drawing"] = BySource(self.source_weights)
-        return replace(recipe, weights=weights, discriminators=sets, **changes)
 
 
 class Trainer:
@@ -119,7 +37,7 @@ class Trainer:
 
     def __init__(self, codec: Codec, config: TrainConfig, fabric: Fabric | None = None) -> None:
         self.config = config
-        self.recipe = recipe = config.settled(codec)
+        self.recipe = recipe = config.settled(codec.config)
         self.fabric = fabric or Fabric(accelerator="cpu", devices=1)
         if recipe.batch % self.fabric.world_size:
             raise ValueError(f"a batch of {recipe.batch} rows does not divide among {self.fabric.world_size} processes")
@@ -242,117 +160,6 @@ class Trainer:
         numbers = state.load(self.config.out, self.players, self.averaged, COUNTS)
         self.step, self.discriminator_step = int(numbers["step"]), int(numbers["discriminator_step"])
         return numbers["elapsed_s"]
-
-
-def train(config: TrainConfig, started: float | None = None) -> Path:
-    """Train within the budget, resuming if `out` holds a run; returns the folder of the model.
-
-    `started` is the `time.monotonic()` from which minutes count.
-    """
-    budget = Budget(config.minutes, config.steps, time.monotonic() if started is None else started)
-    fabric = _fabric(config)
-    first = fabric.is_global_zero
-    torch.manual_seed(config.seed)
-    codec, discriminators = _starting_point(config)
-    trainer = Trainer(codec, config, fabric)
-    if discriminators and trainer.opponent:
-        state.load_discriminators(discriminators, trainer.opponent.module)
-    recipe, rate_hz = trainer.recipe, codec.config.sample_rate_hz
-    samples = max(1, round(recipe.seconds * rate_hz / codec.hop)) * codec.hop
-    config.out.mkdir(parents=True, exist_ok=True)
-    if (config.out / state.STATE).is_file():
-        budget.earlier_s = trainer.resume()
-    if _spent(fabric, budget, trainer.step) >= 1:
-        return config.out / state.MODEL
-    clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
-    speech = open_speech(
-        config.data,
-        rate_hz,
-        batch=recipe.batch,
-        samples=samples,
-        seed=config.seed,
-        drawing=recipe.drawing,
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-        cache=config.cache,
-    )
-    if first:
-        write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
-    journal = Journal(config.out, config.log_every, recipe.batch * samples / rate_hz, rate_hz, silent=not first)
-
-    def finish() -> None:
-        """Save and measure, on the first process; what that takes is kept free at the end of the budget."""
-        begun = time.monotonic()
-        if first:
-            trainer.save(budget.elapsed_s)
-            if clips:
-                means, sounds = validate(trainer.settle(), clips)
-                journal.write(trainer.step, {f"validation/{name}": value for name, value in means.items()})
-                journal.hear(trainer.step, sounds)
-        budget.ending_s = max(budget.ending_s, time.monotonic() - begun)
-        fabric.barrier()
-
-    with closing(journal), Prefetcher(speech, trainer.step, threads=config.workers, pin=_on_gpu(fabric)) as batches:
-        finish()  # also: a disk that cannot hold the run is known of now
-        saved = time.monotonic()
-        while (share := _spent(fabric, budget, trainer.step)) < 1:
-            begun = time.monotonic()
-            batch = next(batches)
-            waited_s = time.monotonic() - begun
-            report = trainer.train_step(batch, share)
-            budget.step_s = time.monotonic() - begun
-            journal.add(trainer.step, share, report | {"wait_s": waited_s})
-            if _save_is_due(config, trainer.step, saved):
-                finish()
-                saved = time.monotonic()
-        finish()
-        if speech.skipped:
-            journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
-    return config.out / state.MODEL
-
-
-def _save_is_due(config: TrainConfig, step: int, saved: float) -> bool:
-    if config.save_steps is not None:
-        return step % config.save_steps == 0
-    return time.monotonic() - saved > 60 * config.save_minutes
-
-
-def _spent(fabric: Fabric, budget: Budget, step: int) -> float:
-    """The share of the budget that is spent, by the first process's clock."""
-    share = budget.share(step)
-    return share if fabric.world_size == 1 or budget.minutes is None else float(fabric.broadcast(share))
-
-
-def _fabric(config: TrainConfig) -> Fabric:
-    """The processes of this run, started: one, `devices` on this machine, or those of torchrun."""
-    accelerator = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    local, nodes = (int(os.environ.get(name, 0)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
-    devices, nodes = local or config.devices, nodes or 1
-    many = devices * nodes > 1
-    fabric = Fabric(
-        accelerator="cuda" if accelerator.startswith("cuda") else accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        strategy="ddp" if many else "auto",
-        # not Fabric's mixed precision: it casts the input, the waveform itself, to bfloat16
-        precision="32-true",
-    )
-    fabric.launch()
-    return fabric
-
-
-def _starting_point(config: TrainConfig) -> tuple[Codec, Path | None]:
-    """The codec to train and where its discriminators may be: of a preset, a run, a model folder or a hub id."""
-    if config.start is None:
-        return Codec(presets.find(config.preset)), None
-    run = Path(config.start)
-    if (run / state.MODEL).is_dir():
-        return checkpoint.load(run / state.MODEL), run / state.DISCRIMINATORS
-    return checkpoint.load(config.start), None
-
-
-def _on_gpu(fabric: Fabric) -> bool:
-    return fabric.device.type == "cuda"
 
 
 def _bfloat16_pays(device: torch.device) -> bool:

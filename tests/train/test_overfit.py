@@ -14,7 +14,8 @@ from q2d2 import audio
 from q2d2.codec import Codec
 from q2d2.demo import CLIP
 from q2d2.presets import TINY
-from q2d2.train.trainer import TrainConfig, train
+from q2d2.train.config import TrainConfig
+from q2d2.train.run import train
 
 
 def used(codec: Codec, wav: np.ndarray) -> float:

@@ -15,16 +15,17 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from small_codecs import make_codec
 
 import q2d2
 from q2d2 import checkpoint, presets
 from q2d2.codec import Codec
 from q2d2.presets import TINY
 from q2d2.train import state
+from q2d2.train.config import TrainConfig
 from q2d2.train.data import Batch
+from q2d2.train.run import train
 from q2d2.train.step import NotFiniteError
-from q2d2.train.trainer import TrainConfig, Trainer, train
+from q2d2.train.trainer import Trainer
 
 FRAMES = 24
 
@@ -284,22 +285,18 @@ def test_every_preset_trains_in_miniature(packed_corpus: Path, tmp_path: Path, n
 
 
 def test_the_dac_set_is_frozen_trained_or_off(tmp_path: Path) -> None:
-    small = presets.find("tiny-paper-1k")
-    with torch.device("meta"):
-        codec = Codec(small)
     paper = a_config(tmp_path, tmp_path, preset="tiny-paper-1k")
     for dac, sets in {None: "frozen_dac", "frozen": "frozen_dac", "trained": "dac", "off": ""}.items():
-        recipe = replace(paper, dac=dac).settled(codec)
+        recipe = replace(paper, dac=dac).settled(presets.find("tiny-paper-1k"))
         assert recipe.discriminators == ("mpd", "mrd") + ((sets,) if sets else ())
         for name in recipe.discriminators:
             assert recipe.weights[f"{name}_adversarial"] == recipe.weights[f"{name}_features"] == 1.0
 
 
 def test_paper_recipe_is_the_reference(tmp_path: Path) -> None:
-    recipe = a_config(tmp_path, tmp_path, batch=None, seconds=None, preset="paper-1k").settled(make_codec())
+    recipe = a_config(tmp_path, tmp_path, batch=None, seconds=None, preset="paper-1k").settled(TINY)
     assert recipe.batch == 6  # the speech recipe: the codec decides
-    with torch.device("meta"):
-        paper = a_config(tmp_path, tmp_path, batch=None, seconds=None).settled(Codec(presets.PAPER_1K))
+    paper = a_config(tmp_path, tmp_path, batch=None, seconds=None).settled(presets.PAPER_1K)
     assert (paper.batch, paper.seconds, paper.learning_rate, paper.clip, paper.average) == (16, 3.0, 8e-5, None, 0.0)
     assert paper.weights["mel"] == 45.0
 

@@ -1,0 +1,135 @@
+"""The training loop: budgets, checkpoints, resume, validation, and the processes it runs on."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import TypeAdapter
+
+from q2d2 import checkpoint, presets
+from q2d2.atomic import write_whole
+from q2d2.codec import Codec
+from q2d2.train import state
+from q2d2.train.budget import Budget
+from q2d2.train.config import TrainConfig
+from q2d2.train.data import Prefetcher, open_speech, validation_clips
+from q2d2.train.journal import Journal
+from q2d2.train.trainer import Trainer
+from q2d2.train.validation import validate
+
+
+def train(config: TrainConfig, started: float | None = None) -> Path:
+    """Train within the budget, resuming if `out` holds a run; returns the folder of the model.
+
+    `started` is the `time.monotonic()` from which minutes count.
+    """
+    budget = Budget(config.minutes, config.steps, time.monotonic() if started is None else started)
+    fabric = _fabric(config)
+    first = fabric.is_global_zero
+    torch.manual_seed(config.seed)
+    codec, discriminators = _starting_point(config)
+    trainer = Trainer(codec, config, fabric)
+    if discriminators and trainer.opponent:
+        state.load_discriminators(discriminators, trainer.opponent.module)
+    recipe, rate_hz = trainer.recipe, codec.config.sample_rate_hz
+    samples = max(1, round(recipe.seconds * rate_hz / codec.hop)) * codec.hop
+    config.out.mkdir(parents=True, exist_ok=True)
+    if (config.out / state.STATE).is_file():
+        budget.earlier_s = trainer.resume()
+    if _spent(fabric, budget, trainer.step) >= 1:
+        return config.out / state.MODEL
+    clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
+    speech = open_speech(
+        config.data,
+        rate_hz,
+        batch=recipe.batch,
+        samples=samples,
+        seed=config.seed,
+        drawing=recipe.drawing,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        cache=config.cache,
+    )
+    if first:
+        write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
+    journal = Journal(config.out, config.log_every, recipe.batch * samples / rate_hz, rate_hz, silent=not first)
+
+    def finish() -> None:
+        """Save and measure, on the first process; what that takes is kept free at the end of the budget."""
+        begun = time.monotonic()
+        if first:
+            trainer.save(budget.elapsed_s)
+            if clips:
+                means, sounds = validate(trainer.settle(), clips)
+                journal.write(trainer.step, {f"validation/{name}": value for name, value in means.items()})
+                journal.hear(trainer.step, sounds)
+        budget.ending_s = max(budget.ending_s, time.monotonic() - begun)
+        fabric.barrier()
+
+    with closing(journal), Prefetcher(speech, trainer.step, threads=config.workers, pin=_on_gpu(fabric)) as batches:
+        finish()  # also: a disk that cannot hold the run is known of now
+        saved = time.monotonic()
+        while (share := _spent(fabric, budget, trainer.step)) < 1:
+            begun = time.monotonic()
+            batch = next(batches)
+            waited_s = time.monotonic() - begun
+            report = trainer.train_step(batch, share)
+            budget.step_s = time.monotonic() - begun
+            journal.add(trainer.step, share, report | {"wait_s": waited_s})
+            if _save_is_due(config, trainer.step, saved):
+                finish()
+                saved = time.monotonic()
+        finish()
+        if speech.skipped:
+            journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
+    return config.out / state.MODEL
+
+
+def _save_is_due(config: TrainConfig, step: int, saved: float) -> bool:
+    if config.save_steps is not None:
+        return step % config.save_steps == 0
+    return time.monotonic() - saved > 60 * config.save_minutes
+
+
+def _spent(fabric: Fabric, budget: Budget, step: int) -> float:
+    """The share of the budget that is spent, by the first process's clock."""
+    share = budget.share(step)
+    return share if fabric.world_size == 1 or budget.minutes is None else float(fabric.broadcast(share))
+
+
+def _fabric(config: TrainConfig) -> Fabric:
+    """The processes of this run, started: one, `devices` on this machine, or those of torchrun."""
+    accelerator = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    local, nodes = (int(os.environ.get(name, 0)) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+    devices, nodes = local or config.devices, nodes or 1
+    many = devices * nodes > 1
+    fabric = Fabric(
+        accelerator="cuda" if accelerator.startswith("cuda") else accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if many else "auto",
+        # not Fabric's mixed precision: it casts the input, the waveform itself, to bfloat16
+        precision="32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _starting_point(config: TrainConfig) -> tuple[Codec, Path | None]:
+    """The codec to train and where its discriminators may be: of a preset, a run, a model folder or a hub id."""
+    if config.start is None:
+        return Codec(presets.find(config.preset)), None
+    run = Path(config.start)
+    if (run / state.MODEL).is_dir():
+        return checkpoint.load(run / state.MODEL), run / state.DISCRIMINATORS
+    return checkpoint.load(config.start), None
+
+
+def _on_gpu(fabric: Fabric) -> bool:
+    return fabric.device.type == "cuda"
