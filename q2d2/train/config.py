@@ -13,7 +13,7 @@ from q2d2.config import CodecConfig
 from q2d2.train.budget import Budget
 from q2d2.train.drawing import BySource
 from q2d2.train.objective import RECONSTRUCTION
-from q2d2.train.recipes import RECIPES, Recipe, recipe_for
+from q2d2.train.recipes import ADVERSARIAL, RECIPES, Recipe, recipe_for
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class TrainConfig:
             sets = tuple(name for name in sets if name not in ("dac", "frozen_dac"))
             sets += {"frozen": ("frozen_dac",), "trained": ("dac",), "off": ()}[self.dac]
         known = {*recipe.weights, *RECONSTRUCTION}
-        known |= {f"{name}_{what}" for name in sets for what in ("adversarial", "features")}
+        known |= {f"{name}_{what}" for name in sets for what in ADVERSARIAL}
         if unknown := set(self.weights) - known:
             raise ValueError(f"there is no loss {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
         weights = recipe.weights | self.weights
         for name in sets:  # the DAC set's weights are the same whether it is trained or not
-            for what in ("adversarial", "features"):
+            for what in ADVERSARIAL:
                 weights.setdefault(f"{name}_{what}", weights.get(f"{name.removeprefix('frozen_')}_{what}", 1.0))
         if self.source_weights:
             if not isinstance(recipe.drawing, BySource):

@@ -13,12 +13,14 @@ from q2d2.config import CodecConfig
 from q2d2.encoder import SpectralEncoderConfig
 from q2d2.train.data import BySource, ByUtterance, Drawing
 
+ADVERSARIAL = ("adversarial", "features", "discriminator")
+
 
 @dataclass(frozen=True)
 class Recipe:
     """One way to train. Learning rates follow the spent share of the budget, so that every budget ends finished."""
 
-    weights: dict[str, float]  # of the generator's losses by name; a discriminator set S has S_adversarial, S_features
+    weights: dict[str, float]  # of losses by name; those of a set S of discriminators are S_ and one of `ADVERSARIAL`
     discriminators: tuple[str, ...] = ()  # names of sets in `adversary.SETS`
     drawing: Drawing = field(default_factory=BySource)
     batch: int = 6  # rows of all processes together

@@ -67,7 +67,7 @@ def train_step(
         with autocast:
             losses = adversary.discriminator_losses(opponent.wrapped, batch.wav[:, judged], made[:, judged])
         report |= losses
-        weights = dict.fromkeys(losses, 1.0)
+        weights = {name: recipe.weights.get(name, 1.0) for name in losses}
         norm = _descend(fabric, opponent, losses, weights, strength.discriminator_learning_rate, recipe.clip)
         report["discriminator_norm"] = norm
         _check(report)

@@ -11,7 +11,7 @@ from q2d2 import presets
 from q2d2.codec import Codec
 from q2d2.train.adversary import SETS, Adversary
 from q2d2.train.objective import RECONSTRUCTION, draw_pairs, reconstruction_losses
-from q2d2.train.recipes import RECIPES
+from q2d2.train.recipes import ADVERSARIAL, RECIPES
 
 SPEECH = torch.from_numpy(np.stack([make_speech_like(0.6, seed=seed)[: 32 * 450] for seed in range(2)]))
 
@@ -84,7 +84,7 @@ def test_unknown_discriminators_are_refused() -> None:
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 def test_a_recipe_names_only_what_there_is(recipe) -> None:
     assert set(recipe.discriminators) <= set(SETS)
-    judged = {f"{name.removeprefix('frozen_')}_{what}" for name in SETS for what in ("adversarial", "features")}
+    judged = {f"{name.removeprefix('frozen_')}_{what}" for name in SETS for what in ADVERSARIAL}
     assert set(recipe.weights) <= judged | set(RECONSTRUCTION)
 
 

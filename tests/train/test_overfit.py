@@ -53,8 +53,8 @@ def test_overfit(minute: Path, tmp_path: Path) -> None:
         learning_rate=5e-3,
         warmup_steps=10,
         average=0.97,
-        adversarial_from=0.7,
-        adversarial_warmup_steps=30,
+        adversarial_from=0.85,
+        adversarial_warmup_steps=20,
         log_every=30,
         precision="float32",
     )
