@@ -37,7 +37,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     free = shutil.disk_usage(path.parent).free
     if free < needed + 2**20:
         raise OSError(
-            f"{path}: needs {needed / 2**20:.0f} MiB and the disk has {free / 2**20:.0f} MiB; make room and go on, "
+            f"{path}: needs {needed / 2**20:.1f} MiB and the disk has {free / 2**20:.1f} MiB; make room and go on, "
             f"{'the file that is there stays' if path.exists() else 'nothing was written'}"
         )
     with replacing(path) as temporary:
