@@ -1,12 +1,13 @@
 """How fast presets train, with and without each measure for speed: `python benchmarks/training.py`.
 
 Audio-seconds per second of whole updates (reconstruction and discriminators) on random audio, and where their time
-goes: preparing data, the generator alone, and what the discriminators add. Every row of a preset is measured in turn
-with the others, several times over, and the best of each counts, so that a busy moment of the machine hits no one row.
+goes: preparing data, the generator alone, and what the discriminators add. The rows of a preset are measured in rounds,
+one after the other, and the best step of each counts, so that a busy moment of the machine does not decide.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import tyro
+from tqdm import tqdm
 
 from q2d2 import presets
 from q2d2.codec import Codec
@@ -34,7 +36,8 @@ class Arguments:
     rows: tuple[int, ...] = (6, 2)  # of a batch, per preset
     seconds: tuple[float, ...] = (1.35, 3.0)  # of a row, per preset
     threads: int = 1
-    repeats: int = 3  # the best of so many steps counts
+    steps: int = 3  # of each row in a round, after one that is not timed
+    rounds: int = 2  # the best step of all rounds counts
     data: Path | None = None  # a packed corpus, to time its batches; default: not timed
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     compile: bool = False  # also with torch.compile, which takes a minute to begin with
@@ -92,7 +95,8 @@ def measure(preset: str, rows: int, seconds: float, arguments: Arguments) -> lis
     samples = round(seconds * rate_hz / hop) * hop
     wav = 0.1 * torch.from_numpy(np.random.default_rng(0).standard_normal((rows, samples), dtype=np.float32))
     batch = Batch(wav, ("",) * rows)
-    lines, base_s, generator_s = [], 0.0, 0.0
+    rows_of_table = measures(arguments.compile)
+    best = [math.inf] * len(rows_of_table)
     with tempfile.TemporaryDirectory() as out:
         base = TrainConfig(
             data=Path(out),
@@ -105,27 +109,23 @@ def measure(preset: str, rows: int, seconds: float, arguments: Arguments) -> lis
             compile="off",
             adversarial_from=0.0,
         )
-        for row in measures(arguments.compile):
+        for number in tqdm([*range(len(rows_of_table))] * arguments.rounds, desc=preset, disable=None):
             torch.manual_seed(0)
-            trainer = Trainer(Codec(config), row.change(base))
-            row.patch(trainer)
+            trainer = Trainer(Codec(config), rows_of_table[number].change(base))
+            rows_of_table[number].patch(trainer)
             trainer.train_step(batch, 0.5)
-            times = []
-            for _ in range(arguments.repeats):
+            for _ in range(arguments.steps):
                 start = time.perf_counter()
                 trainer.train_step(batch, 0.5)  # it reads its losses back, so a GPU has finished
-                times.append(time.perf_counter() - start)
-            best = min(times)
-            base_s = base_s or best
-            if row.name == "no discriminators":
-                generator_s = best
-            speed = rows * samples / rate_hz / best
-            lines.append(f"| {preset} | {row.name} | {best:.2f} | {speed:.1f} | {base_s / best:.2f} |")
-            print(lines[-1], flush=True)
-    shares = f"{preset}: generator {generator_s / base_s:.0%}, discriminators {1 - generator_s / base_s:.0%}"
+                best[number] = min(best[number], time.perf_counter() - start)
+    lines = [
+        f"| {preset} | {row.name} | {s:.2f} | {rows * samples / rate_hz / s:.1f} | {best[0] / s:.2f} |"
+        for row, s in zip(rows_of_table, best, strict=True)
+    ]
+    shares = f"{preset}: generator {best[1] / best[0]:.0%}, discriminators {1 - best[1] / best[0]:.0%}"
     if arguments.data is not None:
         data_s = _data_s(arguments.data, rows, samples, rate_hz)
-        shares += f"; a batch takes {data_s / base_s:.1%} of a step to prepare, in a thread beside it"
+        shares += f"; a batch takes {data_s / best[0]:.1%} of a step to prepare, in a thread beside it"
     return [*lines, shares]
 
 
@@ -141,7 +141,7 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
     print("| preset | measures | s a step | audio-s per s | against all |\n|---|---|---|---|---|")
     for preset, rows, seconds in zip(arguments.presets, arguments.rows, arguments.seconds, strict=True):
-        print(measure(preset, rows, seconds, arguments)[-1], flush=True)
+        print("\n".join(measure(preset, rows, seconds, arguments)), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,14 @@ SCRIPT = Path(__file__).parent.parent / "benchmarks" / "training.py"
 
 
 def test_benchmark_runs(packed_corpus):
-    sizes = ["--presets", "tiny", "--rows", "2", "--seconds", "0.45", "--repeats", "1", "--data", packed_corpus]
-    done = subprocess.run([sys.executable, SCRIPT, *sizes], capture_output=True, text=True, timeout=300, check=False)
+    sizes = ["--presets", "tiny", "--rows", "2", "--seconds", "0.45", "--steps", "1", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *sizes, "--data", packed_corpus],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     _, _, *rows, shares = done.stdout.splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]

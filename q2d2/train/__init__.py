@@ -1,1 +1,1 @@
-"""Training: data, losses, pitch targets and the loop. Needs the `train` extra."""
+"""Training: recipes, batches, losses, discriminators and the loop. Needs the extra `train`."""

@@ -28,7 +28,7 @@ class TrainConfig:
     start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None  # a model, a run or a hub id to start from
     validate: Path | None = None  # a folder of audio to measure the averaged model on at every save
     recipe: str | None = None  # how to train: speech, paper or wavtokenizer; default: by preset
-    discriminators: Literal["recipe", "none"] = "recipe"
+    discriminators: Literal["recipe", "none"] = "recipe"  # those of the recipe, or reconstruction alone
     dac: Literal["frozen", "trained", "off"] | None = None  # of the paper's recipe; the reference's was frozen
     batch: int | None = None  # rows of all processes together
     seconds: float | None = None  # of a row

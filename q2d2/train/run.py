@@ -42,6 +42,7 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
     config.out.mkdir(parents=True, exist_ok=True)
     if (config.out / state.STATE).is_file():
         budget.earlier_s = trainer.resume()
+    fabric.barrier()  # or a slow process would take the first save of this run for an earlier one
     if _spent(fabric, budget, trainer.step) >= 1:
         return config.out / state.MODEL
     clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
@@ -125,10 +126,9 @@ def _starting_point(config: TrainConfig) -> tuple[Codec, Path | None]:
     """The codec to train and where its discriminators may be: of a preset, a run, a model folder or a hub id."""
     if config.start is None:
         return Codec(presets.find(config.preset)), None
-    run = Path(config.start)
-    if (run / state.MODEL).is_dir():
-        return checkpoint.load(run / state.MODEL), run / state.DISCRIMINATORS
-    return checkpoint.load(config.start), None
+    start = Path(config.start)
+    model = start / state.MODEL
+    return checkpoint.load(model if model.is_dir() else config.start), start / state.DISCRIMINATORS
 
 
 def _on_gpu(fabric: Fabric) -> bool:
