@@ -240,7 +240,7 @@ class _Bands(nn.Module):
 
 DAC_MPD = MultiPeriodConfig(conditions=0, first_map=True, full_period_padding=True)
 DAC_MRD = BandedMultiResolutionConfig()
-# Forward and backward of 12 rows of 1.35 s, bfloat16 on one EPYC core: 0.26 s together, 0.38 s beside a busy core.
+# Forward and backward of 12 rows of 1.35 s, bfloat16 on one EPYC core: 107 ms and 73 ms, with another job beside it.
 LIGHT_MPD = MultiPeriodConfig(widths=(8, 16, 32, 64, 128), periods=(2, 5, 11), conditions=0)
 LIGHT_MRD = BandedMultiResolutionConfig(n_ffts=(1024,), channels=8, overlap=2)
 

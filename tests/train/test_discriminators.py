@@ -65,7 +65,7 @@ def assert_equal(one: list[Judgement], other: list[Judgement]) -> None:
         (lambda: MultiResolution(MultiResolutionConfig()), 600_966),
         (DacSet, 42_519_760),
         (lambda: MultiPeriod(LIGHT_MPD), 165_966),
-        (lambda: BandedMultiResolution(LIGHT_MRD), 62_868),
+        (lambda: BandedMultiResolution(LIGHT_MRD), 31_434),
     ],
     ids=["periods", "magnitudes", "dac", "light periods", "light bands"],
 )

@@ -274,12 +274,14 @@ def test_the_learning_rate_and_the_discriminators_follow_the_budget(tmp_path: Pa
 def test_every_preset_in_miniature_ends_on_time_with_a_model(packed_corpus: Path, tmp_path: Path, name: str) -> None:
     """By its own recipe, but for the discriminators, which are too large for here and tested on their own."""
     preset = name if name == "tiny" else f"tiny-{name}"
-    config = a_config(packed_corpus, tmp_path, preset=preset, discriminators="none", steps=None, minutes=0.04)
+    config = a_config(
+        packed_corpus, tmp_path, preset=preset, discriminators="none", steps=None, minutes=0.06, log_every=1
+    )
     begun = time.monotonic()
     codec = q2d2.load(train(config, begun))
-    assert time.monotonic() - begun < 60 * 0.04 + 2  # the slack is for other work on the machine
+    assert time.monotonic() - begun < 60 * 0.06 + 2  # the slack is for other work on the machine
     assert codec.config == presets.find(preset)
-    assert rows(tmp_path)[-1]["step"] >= 2
+    assert rows(tmp_path)[-1]["step"] >= 1
     if codec.quantizer.num_pairs:
         wav = 0.1 * torch.randn(5000)
         assert len(codec.decode(codec.encode(wav, 24_000))) == 5000
