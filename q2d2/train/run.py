@@ -89,6 +89,9 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         finish()
         if speech.skipped:
             journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
+    if fabric.world_size > 1:  # together: a process that leaves early takes the connections of the others with it
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
     return config.out / state.MODEL
 
 
