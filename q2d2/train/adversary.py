@@ -64,7 +64,7 @@ SETS = {
 
 
 class Adversary(nn.Module):
-    """The sets of one run. `wrap` makes a module one of many processes' (its gradients are then averaged)."""
+    """The sets of one run, of which some are trained."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
