@@ -217,7 +217,10 @@ def train() -> type[Verb]:
         config: Annotated[TrainConfig, OmitArgPrefixes]
 
         def run(self) -> int:
-            from q2d2.train.run import train as run_training
+            try:
+                from q2d2.train.run import train as run_training
+            except ModuleNotFoundError as error:
+                raise ImportError(f"{error.name} is not installed: pip install 'q2d2[train]' brings it") from error
 
             _device(self.config.device)
             print(run_training(self.config, started))

@@ -278,3 +278,10 @@ def test_interrupts_in_this_process(q2d2, monkeypatch):
 
     monkeypatch.setattr(verbs.Info, "run", interrupted)
     assert q2d2("info") == (130, "", "q2d2: interrupted\n")
+
+
+def test_training_without_its_extra_says_what_to_install(q2d2, talk, monkeypatch):
+    monkeypatch.delitem(sys.modules, "q2d2.train.run", raising=False)
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)  # as if it were not there
+    status, _, err = q2d2("train", "--data", ".", "--out", "run", "--steps", "1", "--preset", "tiny")
+    assert (status, err) == (1, "q2d2: lightning_fabric is not installed: pip install 'q2d2[train]' brings it\n")
