@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 
 import tyro
 
-from q2d2 import corpus_verbs, verbs
+from q2d2 import corpus_verbs, measuring_verbs, verbs
 from q2d2.console import UsageError, one_line, say
 
 USAGE = """usage: q2d2 VERB ...
@@ -25,9 +25,13 @@ A neural speech codec: 1, 3.3 and 6.8 kbit/s from one small model.
   decode IN OUT    .q2d2 to audio          q2d2 decode talk.q2d2 talk.wav
   info [IN]        a .q2d2 file or a model q2d2 info talk.q2d2
   demo [CLIP]      all rates, a picture    q2d2 demo --out demo
-  evaluate         quality beside others   q2d2 evaluate --data dev --out scores
   train            a model from speech     q2d2 train --data corpus --minutes 60 --out run
   corpus           speech to train on      q2d2 corpus pack VCTK-Corpus-0.92 corpus
+  evaluate         quality beside others   q2d2 evaluate --data dev --out scores
+  probe            what the tokens know    q2d2 probe --set audiomnist --data AudioMNIST --out probe
+  benchmark        speed and memory        q2d2 benchmark --out speed
+  ablate           one thing at a time     q2d2 ablate --tables 8 --data corpus --minutes 60 --out ablation
+  figures          pictures of all that    q2d2 figures --scores scores --out figures
 
 Folders work in place of files, - is standard input or output.
 q2d2 VERB --help says more about a verb; q2d2 --version names the version.
@@ -39,9 +43,13 @@ VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "decode": lambda: verbs.Decode,
     "info": lambda: verbs.Info,
     "demo": lambda: verbs.Demo,
-    "evaluate": verbs.evaluate,
     "train": verbs.train,
     "corpus": lambda: corpus_verbs.Corpus,
+    "evaluate": measuring_verbs.evaluate,
+    "probe": measuring_verbs.probe,
+    "benchmark": measuring_verbs.benchmark,
+    "ablate": measuring_verbs.ablate,
+    "figures": measuring_verbs.figures,
 }
 
 

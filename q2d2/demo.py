@@ -18,14 +18,16 @@ from jaxtyping import Float32, Int64
 from q2d2 import audio
 from q2d2.atomic import write_whole
 from q2d2.codec import Codec
-from q2d2.evaluate import metrics
+from q2d2.evaluate.metrics import SAMPLE_RATE_HZ
+from q2d2.evaluate.metrics.pesq import pesq_wb
+from q2d2.evaluate.metrics.stoi import stoi
 from q2d2.files import FileError
 from q2d2.quantizer import Q2D2
 
 CLIP = Path(__file__).parent / "assets" / "clip.flac"
 LONGEST_S = 30.0  # of the clip is used
 _TRIES = 2  # the faster one counts
-_EXTRA = "pip install 'q2d2[evaluate]'"
+_EXTRA = "pip install 'q2d2[demo]'"
 
 Result = TypeVar("Result")
 
@@ -78,8 +80,8 @@ def run(codec: Codec, clip: str | os.PathLike[str] | None, out: Path, overwrite:
                 len(data),
                 8 * len(data) / duration_s,
                 codec.bitrate_bps(pairs),
-                _score(metrics.pesq_wb, wav, decoded[rate], sample_rate_hz),
-                _score(metrics.stoi, wav, decoded[rate], sample_rate_hz),
+                _score(pesq_wb, wav, decoded[rate], sample_rate_hz),
+                _score(stoi, wav, decoded[rate], sample_rate_hz),
                 duration_s / encode_s,
                 duration_s / decode_s,
             )
@@ -103,13 +105,16 @@ def table(result: DemoResult) -> str:
         "rate     bytes   bit/s  tokens only   PESQ   STOI   encode   decode",
     ]
     for row in result.rows:
-        pesq = "-" if row.pesq is None else f"{row.pesq:.2f}"
-        stoi = "-" if row.stoi is None else f"{row.stoi:.3f}"
+        scores = f"{_shown(row.pesq, 2):>6} {_shown(row.stoi, 3):>6}"
         lines.append(
-            f"{row.rate:<6} {row.num_bytes:>7} {row.bitrate_bps:>7.0f} {row.token_bps:>12.0f} {pesq:>6} {stoi:>6} "
+            f"{row.rate:<6} {row.num_bytes:>7} {row.bitrate_bps:>7.0f} {row.token_bps:>12.0f} {scores} "
             f"{row.encode_speed:>7.0f}x {row.decode_speed:>7.0f}x"
         )
     return "\n".join([*lines, "", "encode, decode: times real time"])
+
+
+def _shown(score: float | None, decimals: int) -> str:
+    return "-" if score is None else f"{score:.{decimals}f}"
 
 
 def _beginning(clip: str | os.PathLike[str]) -> tuple[Float32[np.ndarray, " samples"], int]:
@@ -132,7 +137,7 @@ def _score(
     measure: Callable[[np.ndarray, np.ndarray], float], wav: np.ndarray, decoded: np.ndarray, sample_rate_hz: int
 ) -> float | None:
     """What a metric says; None where its package is missing, or the clip holds too little speech."""
-    pair = (audio.resample(x, sample_rate_hz, metrics.SAMPLE_RATE_HZ) for x in (wav, decoded))
+    pair = (audio.resample(x, sample_rate_hz, SAMPLE_RATE_HZ) for x in (wav, decoded))
     try:
         return measure(*pair)
     except (ImportError, ValueError):

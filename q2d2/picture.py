@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
+from q2d2.cells import voronoi_cells
+
 WIDTH_PX, HEIGHT_PX, DPI = 1600, 980, 100
 SHOWN_S, PATH_S = 8.0, 0.75  # seconds of sound, and of the tokens' path
 FLOOR_DB = -70.0
@@ -77,33 +79,6 @@ def draw(panels: Sequence[Panel], pairs: Sequence[Pair], sample_rate_hz: int, fr
         )
         figure.text(0.5, 0.012, caption, color=INK, fontsize=10.5, ha="center")
     return _small_png(figure)
-
-
-def voronoi_cells(
-    points: Float[np.ndarray, "points 2"], half_width: tuple[float, float]
-) -> list[Float[np.ndarray, "corners 2"]]:
-    """The part of the box that is nearest to each point: the box, cut by the bisectors between it and the others."""
-    x, y = half_width
-    cells = []
-    for point in points:
-        cell = np.array([(-x, -y), (x, -y), (x, y), (-x, y)], float)
-        nearest_first = np.argsort(((points - point) ** 2).sum(-1), kind="stable")
-        for other in points[nearest_first[1:25]]:
-            cell = _cut(cell, other - point, float((other @ other - point @ point) / 2))
-        cells.append(cell)
-    return cells
-
-
-def _cut(polygon: Float[np.ndarray, "corners 2"], normal: np.ndarray, limit: float) -> Float[np.ndarray, "kept 2"]:
-    """The part of a convex polygon where normal . x <= limit."""
-    side = polygon @ normal - limit
-    kept = []
-    for a, b, beyond_a, beyond_b in zip(polygon, np.roll(polygon, -1, 0), side, np.roll(side, -1), strict=True):
-        if beyond_a <= 0:
-            kept.append(a)
-        if (beyond_a < 0 < beyond_b) or (beyond_b < 0 < beyond_a):
-            kept.append(a + (b - a) * beyond_a / (beyond_a - beyond_b))
-    return np.array(kept).reshape(-1, 2)
 
 
 def _liveliest(wav: np.ndarray, sample_rate_hz: int) -> float:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from q2d2.baselines import FSQConfig, IdentityConfig, RVQConfig, VQConfig
-from q2d2.config import CodecConfig, DecoderConfig, EncoderConfig
+from q2d2.config import CodecConfig, DecoderConfig, EncoderConfig, QuantizerConfig
 from q2d2.decoder import HarmonicDecoderConfig
 from q2d2.encoder import SpectralEncoderConfig
 from q2d2.grid import AnyGrid, BCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
@@ -116,11 +116,60 @@ ABLATIONS = (
 )
 RVQ_75 = replace(WAVTOKENIZER_75, name="rvq-75", quantizer=RVQConfig(dim=512, stages=8, codebook_size=1024))
 
+
+def _base(name: str, quantizer: QuantizerConfig) -> CodecConfig:
+    """The networks of `speech` at half the width and fewer layers, for comparisons that fit a small budget."""
+    return CodecConfig(
+        name=name,
+        encoder=SpectralEncoderConfig(dim=160, fine_dim=128, fine_layers=1, layers=2),
+        quantizer=quantizer,
+        # as many pairs as any of them has: the decoder is the same for all
+        decoder=HarmonicDecoderConfig(
+            features=160, dim=192, layers=3, fine_dim=128, fine_layers=2, num_pairs=4, pitch_dim=48
+        ),
+    )
+
+
+# Our comparison of quantizers: the same networks, 12.7 or 12.8 bits a frame, 53.3 frames a second, 0.68 kbps
+BASE = (
+    _base("base-rhombic", Q2D2Config(dim=160, grids=(R7,) * 2)),  # 12.82
+    _base("base-rectangular", Q2D2Config(dim=160, grids=(RectangularGrid((9, 9)),) * 2)),  # 12.68
+    _base("base-hexagonal", Q2D2Config(dim=160, grids=(HEX9,) * 2)),  # 12.68
+    _base("base-regular-hexagonal", Q2D2Config(dim=160, grids=(RegularHexagonalGrid((9, 9)),) * 2)),  # 12.68
+    _base("base-fsq", FSQConfig(dim=160, levels=(9,) * 4)),  # 12.68
+    _base("base-vq", VQConfig(dim=160, codebook_size=85**2)),  # 12.82
+    _base("base-rvq", RVQConfig(dim=160, stages=2, codebook_size=85)),  # 12.82
+    _base("base-identity", IdentityConfig(dim=160)),  # what no quantizer would lose
+)
+
+# Which models each comparison is between. The first six are the paper's tables and its Appendix D, with twins.
+TABLES: dict[str, tuple[str, ...]] = {
+    "8": (
+        "paper-1k",
+        "grid-rectangular-7",
+        "grid-hexagonal-7",
+        "grid-rectangular-9",
+        "grid-hexagonal-9",
+        "grid-regular-hexagonal-9",
+        "grid-bcc-8",
+        "fsq-9",
+        "rvq-2x768",
+        "identity",
+    ),
+    "9": ("dimensions-8", "paper-1k", "dimensions-4"),
+    "10": ("levels-11", "levels-9", "paper-7k", "paper-3k", "paper-1k"),
+    "11": ("projection-linear", "projection-layernorm", "grid-hexagonal-7"),
+    "12": ("offset-half", "grid-hexagonal-7", "offset-none"),
+    "appendix-d": ("paper-1k", "bound-extent", "midpoints-full", "gradient-rotation", "gradient-noise", "official"),
+    "base": tuple(config.name for config in BASE),
+}
+
 PRESETS: dict[str, CodecConfig] = {
     config.name: config
     for config in (
         *(SPEECH, TINY, PAPER_1K, PAPER_3K, PAPER_7K, WAVTOKENIZER_75, WAVTOKENIZER_40, FSQ_75, RVQ_75),
         *ABLATIONS,
+        *BASE,
     )
 }
 MINIATURE = "tiny-"

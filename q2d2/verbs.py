@@ -175,31 +175,6 @@ class Demo(Verb):
         return 0
 
 
-def evaluate() -> type[Verb]:
-    """The verb `evaluate`: its options are the fields of EvaluateConfig, imported only when asked for."""
-    from q2d2.evaluate import EvaluateConfig
-
-    @dataclass(frozen=True)
-    class Evaluate(Verb):
-        """Score a model on a folder of speech, beside Opus and Codec2: rows, and a table of means.
-
-        Exits with 1 where the model's output is not aligned with its input. Example:
-
-        q2d2 evaluate --data dev --out scores
-        """
-
-        config: Annotated[EvaluateConfig, OmitArgPrefixes]
-
-        def run(self) -> int:
-            from q2d2.evaluate import evaluate as run_evaluation
-
-            evaluation = run_evaluation(self.config)
-            print(evaluation.report)
-            return int(bool(evaluation.errors))
-
-    return Evaluate
-
-
 def train() -> type[Verb]:
     """The verb `train`: its options are the fields of TrainConfig, which is imported only when it is asked for."""
     started = time.monotonic()  # a budget in minutes includes the imports

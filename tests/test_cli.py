@@ -77,7 +77,7 @@ def test_help_needs_nothing_heavy():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((), "give a verb: one of encode, decode, info, demo, evaluate, train"),
+        ((), "give a verb: one of encode, decode, info, demo, train, corpus, evaluate"),
         (("enc",), "there is no verb 'enc'"),
         (("encode",), "Missing from q2d2 encode: IN .* OUT"),
         (("encode", "a.wav"), "Missing from q2d2 encode: OUT"),

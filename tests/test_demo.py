@@ -92,7 +92,7 @@ def test_without_the_packages_that_measure_and_draw(codec, tmp_path, audio_file,
     result = demo.run(codec, audio_file(make_speech_like(1.0)), tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == NAMES - {"demo.png"}
     assert all(row.pesq is None and row.stoi is None for row in result.rows)
-    assert len(result.notes) == 2 and all("pip install 'q2d2[evaluate]'" in note for note in result.notes)
+    assert len(result.notes) == 2 and all("pip install 'q2d2[demo]'" in note for note in result.notes)
     assert demo.table(result).count(" - ") == 6
 
 

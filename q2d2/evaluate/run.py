@@ -7,10 +7,9 @@ peer it is compensated, and of a model of ours it is an error, since it promises
 
 from __future__ import annotations
 
-import io
 import math
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,19 +21,22 @@ import torch
 from jaxtyping import Float32, Int64
 from tqdm import tqdm
 
-from q2d2 import audio, bitstream, checkpoint
+from q2d2 import audio, checkpoint
 from q2d2.analyze import utilization
 from q2d2.atomic import write_whole
-from q2d2.bitstream.packing import pack
-from q2d2.codec import Codec
+from q2d2.console import say
+from q2d2.corpus.manifests import read_manifest
+from q2d2.evaluate import report
 from q2d2.evaluate.alignment import aligned, delay_samples
-from q2d2.evaluate.metrics import METRICS, SAMPLE_RATE_HZ, UndefinedError, require_packages
-from q2d2.evaluate.peers import Coded, System, peer
-from q2d2.evaluate.tables import Row, rows_csv, systems_table, tokens_csv, tokens_table
+from q2d2.evaluate.metrics import METRICS, SAMPLE_RATE_HZ, Metric, MissingExtraError, Original, UndefinedError
+from q2d2.evaluate.peers import Clip, System, peer
+from q2d2.evaluate.rows import Row, rows_csv, rows_parquet, tokens_csv
+from q2d2.evaluate.systems import Model, Uncoded
 
 # Of the median over the clips: a decoder that blurs onsets moves it by 1 ms, and 5 ms are heard as an echo and seen by
 # STOI. A single clip's estimate is no ground for an error.
 ALLOWED_DELAY_MS = 2.5
+TRANSCRIPTS = (".normalized.txt", ".txt", ".lab")  # what may lie beside a clip, under its name
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,31 @@ class EvaluateConfig:
     """What to score, beside what, and where to write it."""
 
     data: Path
-    """a folder of speech"""
+    """a folder of speech, or a manifest (a path a line, .jsonl, .csv, .tsv)"""
     out: Path
-    """the folder for rows.csv, tokens.csv and table.md, which replace those of an earlier evaluation"""
+    """the folder for rows, tokens and tables, which replace those of an earlier evaluation"""
     model: str | None = None
     """a model folder or a hub id (default: the shipped model)"""
     rates: tuple[str, ...] = ()
     """some of the model's rates (default: all)"""
     peers: tuple[str, ...] = ("opus-6", "opus-8", "codec2-3200")
-    """what to compare with: opus-KBPS, codec2-MODE"""
+    """what to compare with: opus-KBPS, codec2-MODE, NAME=DIR of decoded clips, FILE.py:NAME, encodec-6 ..."""
+    metrics: tuple[str, ...] = ()
+    """some of the metrics (default: all; what is not installed is a dash)"""
     jobs: int = 2
     """processes; each holds the model and uses one thread, but for a single one"""
+
+    def __post_init__(self) -> None:
+        known = [metric.name for metric in METRICS]
+        if unknown := [name for name in self.metrics if name not in known]:
+            raise ValueError(f"there is no metric {', '.join(unknown)}: give some of {', '.join(known)}")
+        if self.jobs < 1:
+            raise ValueError(f"{self.jobs} jobs cannot score anything: give 1 or more")
+
+    @property
+    def chosen(self) -> tuple[Metric, ...]:
+        """The metrics of this evaluation, in the order of the tables."""
+        return tuple(metric for metric in METRICS if not self.metrics or metric.name in self.metrics)
 
 
 class Evaluation(NamedTuple):
@@ -68,42 +84,15 @@ class ClipResult(NamedTuple):
     """One clip through all systems."""
 
     rows: list[Row]
-    indices: Int64[np.ndarray, "frames pairs"] | None  # of the system with the most pairs
-
-
-@dataclass(frozen=True)
-class Model:
-    """A codec of this package at one rate, through the bytes of its files."""
-
-    codec: Codec
-    rate: str | None  # None: the only one
-    may_delay: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.codec.config.name + (f" {self.rate}" if self.rate else "")
-
-    def missing(self) -> str | None:
-        return None
-
-    def code(self, wav: Float32[np.ndarray, " samples"], sample_rate_hz: int) -> Coded:
-        data = self.codec.compress(wav, sample_rate_hz, self.rate)
-        reader = bitstream.Reader(io.BytesIO(data))
-        chunks = [chunk for _, chunk in reader]
-        payload = sum(len(pack(chunk, reader.header.points)) for chunk in chunks)
-        return Coded(self.codec.decompress(data), sample_rate_hz, len(data), payload, np.concatenate(chunks))
+    indices: Int64[np.ndarray, "frames pairs"] | None  # of the model at the highest of the rates
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
-    """Score the model and its peers on every clip of a folder, and write rows.csv, tokens.csv and table.md."""
-    require_packages()
-    clips = audio.list_audio(config.data)
-    if not clips:
-        raise audio.AudioError(f"{config.data}: holds no audio to score")
-    if config.jobs < 1:
-        raise ValueError(f"{config.jobs} jobs cannot score anything: give 1 or more")
+    """Score the model and its peers on every clip; write rows.csv, rows.parquet, tokens.csv, table.md and table.tex."""
+    clips = _clips(config.data)
     _systems.cache_clear()  # the folder may hold other weights by now
     systems = _systems(config)  # what is wrong with the config shows before the work
+    missing = _missing(config.chosen)
     config.out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(clips), desc="scoring", unit="clip", disable=None) as progress:
         results = []
@@ -112,102 +101,66 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             progress.update()
     rows = [row for result in results for row in result.rows]
     rows.sort(key=lambda row: [system.name for system in systems].index(row.system))  # stable: clips stay in order
-    counts = _counts(systems, results)
+    codec = next(system.codec for system in systems if isinstance(system, Model))
+    indices = np.concatenate([result.indices for result in results if result.indices is not None])
+    counts = utilization.count(indices, codec.quantizer.points[: indices.shape[1]])
     errors = [line for system in systems if not system.may_delay for line in misaligned(system.name, rows)]
-    report = _report(config, systems, rows, counts, errors)
-    for name, text in (("rows.csv", rows_csv(rows)), ("tokens.csv", tokens_csv(counts)), ("table.md", report)):
+    what = f"{codec.config.name} (weights {codec.weights}) on {config.data.resolve().name}"
+    written = report.Report(what, rows, config.chosen, missing, counts, errors)
+    for name, text in (
+        ("rows.csv", rows_csv(rows)),
+        ("tokens.csv", tokens_csv(counts)),
+        ("table.md", report.markdown(written)),
+        ("table.tex", report.latex(written)),
+    ):
         write_whole(config.out / name, text.encode())
-    return Evaluation(rows, counts, errors, report.rstrip())
+    try:
+        write_whole(config.out / "rows.parquet", rows_parquet(rows))
+    except MissingExtraError as error:
+        say(f"no rows.parquet: {error}")
+    return Evaluation(rows, counts, errors, report.markdown(written).rstrip())
 
 
-def score_clip(path: Path, name: str, systems: Sequence[System]) -> ClipResult:
+def score_clip(path: Path, name: str, systems: Sequence[System], metrics: Sequence[Metric] = METRICS) -> ClipResult:
     """One file through each of these systems; `name` is what the rows call it."""
     samples, rate_hz = audio.read(path)
     if not len(samples):
         raise audio.AudioError(f"{path}: holds no samples; remove it")
-    wav = audio.to_mono(samples)
-    reference = audio.resample(wav, rate_hz, SAMPLE_RATE_HZ)
+    clip = Clip(name, audio.to_mono(samples), rate_hz)
+    reference = audio.resample(clip.wav, rate_hz, SAMPLE_RATE_HZ)
+    transcript = _transcript(path)
     rows: list[Row] = []
     indices: np.ndarray | None = None
     for system in systems:
-        missing = system.missing()
-        if missing is not None:
-            nothing = dict.fromkeys((metric.name for metric in METRICS), None)
-            rows.append(Row(name, system.name, len(wav) / rate_hz, rate_hz, None, None, None, nothing, missing))
+        duration_s = len(clip.wav) / rate_hz
+        why = system.missing()
+        if why is not None:
+            nothing = dict.fromkeys((score.name for metric in metrics for score in metric.scores), None)
+            rows.append(Row(name, system.name, duration_s, rate_hz, None, None, None, None, nothing, why))
             continue
-        coded = system.code(wav, rate_hz)
-        if coded.indices is not None and (indices is None or coded.indices.shape[1] > indices.shape[1]):
+        coded = system.code(clip)
+        mine = isinstance(system, Model)
+        if mine and coded.indices is not None and (indices is None or coded.indices.shape[1] > indices.shape[1]):
             indices = coded.indices
         decoded = audio.resample(coded.samples, coded.sample_rate_hz, SAMPLE_RATE_HZ)
         delay = delay_samples(reference, decoded, SAMPLE_RATE_HZ)
-        scores, note = _scores(*aligned(reference, decoded, delay if delay and system.may_delay else 0))
+        heard, other = aligned(reference, decoded, delay if delay and system.may_delay else 0)
+        scores, notes = _scores(Original(heard, transcript), other, metrics)
         rows.append(
             Row(
                 clip=name,
                 system=system.name,
-                duration_s=len(wav) / rate_hz,
+                duration_s=duration_s,
                 sample_rate_hz=rate_hz,
                 file_bytes=coded.file_bytes,
                 payload_bytes=coded.payload_bytes,
+                tokens=None if coded.indices is None else coded.indices.size,
                 delay_ms=None if delay is None else round(1000 * delay / SAMPLE_RATE_HZ, 3),
                 scores=scores,
-                note=note,
+                note="; ".join(filter(None, [coded.note, *notes])),
             )
         )
     return ClipResult(rows, indices)
-
-
-def _scores(
-    reference: Float32[np.ndarray, " samples"], decoded: Float32[np.ndarray, " samples"]
-) -> tuple[dict[str, float | None], str]:
-    """Every metric, None where it is undefined, and why."""
-    scores: dict[str, float | None] = {}
-    notes = []
-    for metric in METRICS:
-        try:
-            score = metric.measure(reference, decoded)
-            if not math.isfinite(score):
-                raise UndefinedError("not a finite number")
-            scores[metric.name] = score
-        except UndefinedError as error:
-            scores[metric.name] = None
-            notes.append(f"{metric.heading}: {error}")
-    return scores, "; ".join(notes)
-
-
-@lru_cache(maxsize=1)
-def _systems(config: EvaluateConfig) -> tuple[System, ...]:
-    """What the config names, once per process."""
-    codec = checkpoint.load(config.model)
-    rates = config.rates or tuple(codec.config.rates) or (None,)
-    for rate in rates:
-        codec.num_pairs(rate)
-    return (*(Model(codec, rate) for rate in dict.fromkeys(rates)), *map(peer, dict.fromkeys(config.peers)))
-
-
-def _score(config: EvaluateConfig, path: Path) -> ClipResult:
-    return score_clip(path, path.relative_to(config.data).as_posix(), _systems(config))
-
-
-def _results(config: EvaluateConfig, clips: Sequence[Path]) -> Iterator[ClipResult]:
-    """The clips' results, in order."""
-    jobs = min(config.jobs, len(clips))
-    if jobs == 1:
-        yield from map(partial(_score, config), clips)
-        return
-    # spawned: a forked child of a process whose torch has threads may hang
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(partial(_score, config), clips)
-
-
-def _counts(systems: Sequence[System], results: Sequence[ClipResult]) -> list[Int64[np.ndarray, " _"]]:
-    """How often each point of each pair occurs at the highest of the rates, of which the others are prefixes."""
-    models = [system for system in systems if isinstance(system, Model)]
-    codec = models[0].codec
-    points = codec.quantizer.points[: max(codec.num_pairs(model.rate) for model in models)]
-    indices = [result.indices for result in results if result.indices is not None]
-    return utilization.count(np.concatenate(indices), points)
 
 
 def misaligned(system: str, rows: Sequence[Row]) -> list[str]:
@@ -219,35 +172,85 @@ def misaligned(system: str, rows: Sequence[Row]) -> list[str]:
     return [f"{system}: its output lags by {late_ms:+.1f} ms (median over the clips), so its scores are not valid"]
 
 
-def _report(
-    config: EvaluateConfig,
-    systems: Sequence[System],
-    rows: Sequence[Row],
-    counts: Sequence[np.ndarray],
-    errors: Sequence[str],
-) -> str:
-    """Markdown: what was scored, what is wrong with it, the systems, their delays, and the use of the tokens."""
-    codec = next(system.codec for system in systems if isinstance(system, Model))
-    first = [row for row in rows if row.system == rows[0].system]
-    late = [
-        f"{system.name} {np.median(delays):+.1f} ms"
-        for system in systems
-        if (delays := [row.delay_ms for row in rows if row.system == system.name and row.delay_ms is not None])
-    ]
-    frames = int(counts[0].sum())
-    return "\n".join(
-        [
-            f"{codec.config.name} (weights {codec.weights}) on {config.data.resolve().name}: {len(first)} clips, "
-            f"{sum(row.duration_s for row in first):.0f} s. Means with 95 % intervals (bootstrap over clips).",
-            "",
-            *(f"**ERROR** {error}\n" for error in errors),
-            systems_table(rows),
-            "",
-            f"Delay of the decoded signal, median over clips (of a peer compensated, clip by clip): {', '.join(late)}.",
-            "",
-            f"Use of the points of each pair over {frames} frames, and the entropy of their frequencies:",
-            "",
-            tokens_table([utilization.use(column) for column in counts]),
-            "",
-        ]
-    )
+def _clips(data: Path) -> list[tuple[Path, str]]:
+    """Each clip and what the rows call it: its path within the folder, or as the manifest has it."""
+    if data.is_file():
+        found = [(entry.path, _within(entry.path, data.parent)) for entry in read_manifest(data)]
+    else:
+        found = [(path, _within(path, data)) for path in audio.list_audio(data)]
+    if not found:
+        raise audio.AudioError(f"{data}: holds no audio to score")
+    return found
+
+
+def _within(path: Path, folder: Path) -> str:
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _transcript(path: Path) -> str | None:
+    """What is said in a clip, if a text file beside it has it."""
+    for suffix in TRANSCRIPTS:
+        text = path.with_suffix(suffix)
+        if text.is_file():
+            return text.read_text(encoding="utf-8").strip() or None
+    return None
+
+
+def _scores(
+    original: Original, decoded: Float32[np.ndarray, " samples"], metrics: Sequence[Metric]
+) -> tuple[dict[str, float | None], list[str]]:
+    """Every score, None where it is undefined, and why."""
+    scores: dict[str, float | None] = {}
+    notes = []
+    lacking = _missing(metrics)
+    for metric in metrics:
+        if metric.name in lacking:
+            scores |= dict.fromkeys((score.name for score in metric.scores), None)
+            continue
+        try:
+            found = metric.measure(original, decoded)
+        except UndefinedError as error:
+            found = {}
+            notes.append(f"{metric.scores[0].heading}: {error}")
+        for score in metric.scores:
+            value = found.get(score.name, math.nan)
+            scores[score.name] = value if math.isfinite(value) else None
+            if found and scores[score.name] is None:
+                notes.append(f"{score.heading}: not a finite number")
+    return scores, notes
+
+
+def _missing(metrics: Sequence[Metric]) -> Mapping[str, str]:
+    """What the metrics that cannot run lack, by their names."""
+    return {metric.name: why for metric in metrics if (why := metric.missing())}
+
+
+@lru_cache(maxsize=1)
+def _systems(config: EvaluateConfig) -> tuple[System, ...]:
+    """What the config names, once per process."""
+    codec = checkpoint.load(config.model)
+    rates = config.rates or tuple(codec.config.rates) or (None,)
+    for rate in rates:
+        codec.num_pairs(rate)
+    models = [Model(codec, rate) for rate in dict.fromkeys(rates)]
+    systems = (Uncoded(), *models, *map(peer, dict.fromkeys(config.peers)))
+    names = [system.name for system in systems]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two systems are called {', '.join(sorted(twice))}: give one of them another name")
+    return systems
+
+
+def _score(config: EvaluateConfig, clip: tuple[Path, str]) -> ClipResult:
+    return score_clip(*clip, _systems(config), config.chosen)
+
+
+def _results(config: EvaluateConfig, clips: Sequence[tuple[Path, str]]) -> Iterator[ClipResult]:
+    """The clips' results, in order."""
+    jobs = min(config.jobs, len(clips))
+    if jobs == 1:
+        yield from map(partial(_score, config), clips)
+        return
+    # spawned: a forked child of a process whose torch has threads may hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(partial(_score, config), clips)

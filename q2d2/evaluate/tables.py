@@ -1,73 +1,18 @@
-"""Rows -> CSV, and rows -> a Markdown table of means with 95 % intervals. Knows no audio.
-
-A number that does not exist is an empty cell in the one and a dash with a footnote in the other, never a zero.
-"""
+"""Rows -> tables of means with 95 % intervals. Knows no audio."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 
-from q2d2.analyze import utilization
-from q2d2.evaluate.metrics import METRICS
+from q2d2.analyze.utilization import Use
+from q2d2.evaluate.metrics import Metric, Score
+from q2d2.evaluate.rows import Row
+from q2d2.tabular import Cell, Table, absent
 
 RESAMPLES = 5000
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One utterance through one system; None is what could not be had, and `note` says why."""
-
-    clip: str
-    system: str
-    duration_s: float
-    sample_rate_hz: int  # of the original
-    file_bytes: int | None
-    payload_bytes: int | None
-    delay_ms: float | None  # of the decoded signal, as measured
-    scores: Mapping[str, float | None]  # by the names of METRICS
-    note: str = ""
-
-
-class _Footnotes:
-    """Texts by the order in which they were first used."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-
-    def mark(self, text: str) -> str:
-        if text not in self._texts:
-            self._texts.append(text)
-        return f"[^{self._texts.index(text) + 1}]"
-
-    def lines(self) -> list[str]:
-        return [f"[^{i}]: {text}" for i, text in enumerate(self._texts, start=1)]
-
-
-def rows_csv(rows: Sequence[Row]) -> str:
-    """All rows, one column for each metric; an empty cell for what could not be had."""
-    fixed = ("clip", "system", "duration_s", "sample_rate_hz", "file_bytes", "payload_bytes", "delay_ms")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*fixed, *(metric.name for metric in METRICS), "note"])
-    for row in rows:
-        # None is written as an empty cell
-        writer.writerow(
-            [*(getattr(row, name) for name in fixed), *(row.scores[metric.name] for metric in METRICS), row.note]
-        )
-    return text.getvalue()
-
-
-def tokens_csv(counts: Sequence[Int64[np.ndarray, " _"]]) -> str:
-    """How often each point of each pair occurred."""
-    lines = [f"{pair},{point},{n}" for pair, column in enumerate(counts) for point, n in enumerate(column.tolist())]
-    return "\n".join(["pair,point,count", *lines]) + "\n"
 
 
 def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int = 0) -> tuple[float, float]:
@@ -82,56 +27,77 @@ def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int = 0) -> tuple[
     return float(low), float(high)
 
 
-def systems_table(rows: Sequence[Row]) -> str:
-    """One line per system, in the order of the rows: kbit/s, means with 95 % intervals, and the number of clips."""
-    notes = _Footnotes()
-    headings = ["system", "kbps, file", "kbps, payload", *(metric.heading for metric in METRICS), "n"]
-    lines = [_line(headings), _line(["---", *["---:"] * (len(headings) - 1)])]
-    for system in dict.fromkeys(row.system for row in rows):
-        own = [row for row in rows if row.system == system]
-        coded = [row for row in own if row.file_bytes is not None]
-        if not coded:
-            dashes = [DASH + notes.mark(own[0].note)] * (len(headings) - 2)
-            lines.append(_line([system, *dashes, "0"]))
-            continue
-        rates = [_kbps(coded, "file_bytes"), _kbps(coded, "payload_bytes")]
-        means = [_mean(coded, metric.name, metric.decimals, notes) for metric in METRICS]
-        lines.append(_line([system, *rates, *means, str(len(coded))]))
-    footnotes = notes.lines()
-    return "\n".join([*lines, "", *footnotes] if footnotes else lines)
+def rates_table(rows: Sequence[Row]) -> Table:
+    """One line per system, in the order of the rows: kbit/s, tokens, the delay that was found, and how many clips."""
+    headings = ["system", "kbps, file", "kbps, payload", "tokens/s", "delay, ms", "n"]
+    lines = []
+    for system, own in by_system(rows).items():
+        coded = [row for row in own if row.delay_ms is not None or row.file_bytes is not None]
+        sizes = [_per_second(own, size, 8e-3, 2) for size in ("file_bytes", "payload_bytes")]
+        delays = [row.delay_ms for row in own if row.delay_ms is not None]
+        delay = Cell(f"{np.median(delays):+.1f}") if delays else absent(own[0].note or "no clip that varies")
+        lines.append([system, *sizes, _per_second(own, "tokens", 1.0, 1), delay, str(len(coded))])
+    return Table(headings, lines)
 
 
-def tokens_table(uses: Sequence[utilization.Use]) -> str:
+def scores_table(rows: Sequence[Row], metrics: Sequence[Metric], missing: Mapping[str, str]) -> Table:
+    """One line per system: means with 95 % intervals. `missing`: by the name of a metric, what it lacks."""
+    scores = [(metric, score) for metric in metrics for score in metric.scores]
+    arrow = {"highest": "↑", "lowest": "↓"}
+    headings = ["system", *(f"{score.heading} {arrow[score.best]}" for _, score in scores)]
+    lines = []
+    for system, own in by_system(rows).items():
+        cells = [
+            absent(missing[metric.name]) if metric.name in missing else _mean(own, score) for metric, score in scores
+        ]
+        lines.append([system, *cells])
+    return Table(headings, lines)
+
+
+def tokens_table(uses: Sequence[Use]) -> Table:
     """One line per pair, and their sum: what the alphabets cost against what the tokens are worth."""
-    lines = [_line(["pair", "points", "used", "entropy, bits", "log2(points)"]), _line(["---:"] * 5)]
+    headings = ["pair", "points", "used", "entropy, bits", "log2(points)", "perplexity"]
+    lines = []
     for pair, use in enumerate(uses, start=1):
         used = f"{100 * use.used_share:.1f} %"
-        lines.append(_line([str(pair), str(use.points), used, f"{use.entropy_bits:.2f}", f"{use.log2_points:.2f}"]))
+        sizes = [f"{use.entropy_bits:.2f}", f"{use.log2_points:.2f}", f"{2**use.entropy_bits:.1f}"]
+        lines.append([str(pair), str(use.points), used, *sizes])
     entropy, bits = sum(use.entropy_bits for use in uses), sum(use.log2_points for use in uses)
-    return "\n".join([*lines, _line(["all", "", "", f"{entropy:.2f}", f"{bits:.2f}"])])
+    return Table(headings, [*lines, ["all", "", "", f"{entropy:.2f}", f"{bits:.2f}", ""]])
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each system, both in the order in which they come."""
+    return {name: [row for row in rows if row.system == name] for name in dict.fromkeys(row.system for row in rows)}
 
 
-def _kbps(rows: Sequence[Row], size: str) -> str:
-    """All bits over all seconds: what the whole set takes."""
-    return f"{8e-3 * sum(getattr(row, size) for row in rows) / sum(row.duration_s for row in rows):.2f}"
+def mean_scores(rows: Sequence[Row]) -> dict[str, float]:
+    """The mean of each score that at least one of these rows has."""
+    values = {name: [row.scores[name] for row in rows if row.scores[name] is not None] for name in rows[0].scores}
+    return {name: float(np.mean(found)) for name, found in values.items() if found}
 
 
-def _mean(rows: Sequence[Row], name: str, decimals: int, notes: _Footnotes) -> str:
-    found = [row.scores[name] for row in rows]
+def _per_second(rows: Sequence[Row], name: str, factor: float, decimals: int) -> Cell:
+    """All of it over all seconds: what the whole set takes."""
+    values = [getattr(row, name) for row in rows]
+    if None in values:
+        without = next(row for row in rows if getattr(row, name) is None)
+        return absent("it has no tokens" if name == "tokens" and not without.note else without.note)
+    return Cell(f"{factor * sum(values) / sum(row.duration_s for row in rows):.{decimals}f}")
+
+
+def _mean(rows: Sequence[Row], score: Score) -> Cell:
+    found = [row.scores[score.name] for row in rows]
     values = np.array([value for value in found if value is not None], dtype=np.float64)
     without = [row for row, value in zip(rows, found, strict=True) if value is None]
-    mark = ""
+    if len(without) == len(rows):
+        return absent(without[0].note)
+    note = None
     if without:
         count = f"{len(without)} of {len(rows)} clips"
-        mark = notes.mark(f"undefined for {count}, such as {without[0].clip} ({without[0].note}); not in the mean")
-    if not len(values):
-        return DASH + mark
-    mean = f"{values.mean():.{decimals}f}"
+        note = f"undefined for {count}, such as {without[0].clip} ({without[0].note}); not in the mean"
+    mean = f"{values.mean():.{score.decimals}f}"
     if len(values) > 1:
         low, high = bootstrap_interval(values)
-        mean += f" [{low:.{decimals}f}, {high:.{decimals}f}]"
-    return mean + mark
+        mean += f" [{low:.{score.decimals}f}, {high:.{score.decimals}f}]"
+    return Cell(mean, note)

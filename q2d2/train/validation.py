@@ -14,7 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from q2d2.codec import Codec
-from q2d2.evaluate.metrics import MissingExtraError, UndefinedError, pesq_wb, stoi
+from q2d2.evaluate.metrics import MissingExtraError, UndefinedError
+from q2d2.evaluate.metrics.pesq import pesq_wb
+from q2d2.evaluate.metrics.stoi import stoi
 from q2d2.train.losses import spectral_losses
 
 SCORES = {"pesq_wb": pesq_wb, "stoi": stoi}

@@ -1,10 +1,11 @@
-"""Scores against their known extremes, and peers through programs of our own, so that the tests do not depend on what a
+"""PESQ and STOI against their known extremes, peers through programs of our own, so that the tests do not depend on what a
 machine has installed; then whole evaluations."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import subprocess
 import sys
@@ -14,19 +15,25 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
+import pandas
 import pesq
 import pytest
 import torch
 
 from q2d2 import audio, checkpoint
 from q2d2.codec import Codec
-from q2d2.evaluate import EvaluateConfig, evaluate, metrics, peers
-from q2d2.evaluate.metrics import METRICS, MissingExtraError, UndefinedError
-from q2d2.evaluate.peers import Codec2, Coded, Opus, PeerError, ogg_packet_bytes, peer
+from q2d2.evaluate import EvaluateConfig, evaluate, peers
+from q2d2.evaluate.metrics import METRICS, SAMPLE_RATE_HZ, Metric, MissingExtraError, Original, Score, UndefinedError
+from q2d2.evaluate.metrics.pesq import pesq_wb
+from q2d2.evaluate.metrics.stoi import stoi
+from q2d2.evaluate.peers import Clip, Codec2, Coded, Opus, PeerError, ogg_packet_bytes, peer
+from q2d2.evaluate.rows import read_rows
 from q2d2.evaluate.run import misaligned, score_clip
 from q2d2.presets import TINY
 
-RATE_HZ = metrics.SAMPLE_RATE_HZ
+RATE_HZ = SAMPLE_RATE_HZ
+CHOSEN = ("pesq_wb", "pesq_nb", "stoi")
+CLASSIC = tuple(metric for metric in METRICS if metric.name in CHOSEN)
 PERFECT = {"pesq_wb": 4.644, "pesq_nb": 4.549, "stoi": 1.0}  # P.862.2, P.862.1 at a raw score of 4.5; correlation
 
 
@@ -41,9 +48,9 @@ class Late:
     def missing(self) -> str | None:
         return None
 
-    def code(self, wav: np.ndarray, sample_rate_hz: int) -> Coded:
-        late = np.concatenate([np.zeros(max(0, self.delay), np.float32), wav[max(0, -self.delay) :]])
-        return Coded(late, sample_rate_hz, 2 * len(wav) + 44, 2 * len(wav))
+    def code(self, clip: Clip) -> Coded:
+        late = np.concatenate([np.zeros(max(0, self.delay), np.float32), clip.wav[max(0, -self.delay) :]])
+        return Coded(late, clip.sample_rate_hz, 2 * len(clip.wav) + 44, 2 * len(clip.wav))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("sample_rate_hz", [16_000, 22_050, 24_000, 48_000])
 def test_the_identity_has_the_highest_scores(sample_rate_hz: int, speech_like, audio_file) -> None:
     path = audio_file(speech_like(2.5, sample_rate_hz), sample_rate_hz)
-    (result,), _ = score_clip(path, "clip", [Late()])
+    (result,), _ = score_clip(path, "clip", [Late()], CLASSIC)
     assert result.scores == pytest.approx(PERFECT, abs=2e-3)
     assert result.delay_ms == 0 and result.note == ""
 
@@ -70,42 +77,46 @@ def test_the_identity_has_the_highest_scores(sample_rate_hz: int, speech_like, a
 def test_noise_lowers_every_score_and_more_noise_more(speech_like) -> None:
     speech = speech_like(2.5)
     noise = np.random.default_rng(0).standard_normal(len(speech)).astype(np.float32)
-    for metric in METRICS:
-        scores = [metric.measure(speech, speech + level * noise) for level in (0, 0.003, 0.1)]
+    for metric in CLASSIC:
+        scores = [metric.measure(Original(speech), speech + level * noise)[metric.name] for level in (0, 0.003, 0.1)]
         assert scores[0] > scores[1] > scores[2], metric.name
 
 
 def test_a_clip_without_a_score_says_why(speech_like, monkeypatch: pytest.MonkeyPatch) -> None:
     speech, silence = speech_like(1.5), np.zeros(36_000, np.float32)
-    for metric in METRICS:
+    for metric in CLASSIC:
         with pytest.raises(UndefinedError, match="the original is silent"):
-            metric.measure(silence, speech)
+            metric.measure(Original(silence), speech)
         for length in (1, 100, 3000):
             with pytest.raises(UndefinedError, match="less than"):
-                metric.measure(speech[9000:][:length], speech[9000:][:length])
+                metric.measure(Original(speech[9000:][:length]), speech[9000:][:length])
     with pytest.raises(UndefinedError, match=r"less than 0\.4 s of speech"):
-        metrics.stoi(np.concatenate([speech[9000:12_000], silence]), np.concatenate([speech[9000:12_000], silence]))
+        stoi(np.concatenate([speech[9000:12_000], silence]), np.concatenate([speech[9000:12_000], silence]))
     with pytest.raises(UndefinedError, match="the decoded signal is silent"):
-        metrics.pesq_wb(speech, silence)
+        pesq_wb(speech, silence)
     with monkeypatch.context() as patch:
         patch.setattr(pesq, "pesq", Mock(side_effect=pesq.NoUtterancesError("-6")))
         with pytest.raises(UndefinedError, match="no speech"):
-            metrics.pesq_wb(speech, speech)
-    assert metrics.stoi(speech, silence) == pytest.approx(0, abs=1e-6)
+            pesq_wb(speech, speech)
+    assert stoi(speech, silence) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("pesq", "pystoi"):
+def test_a_missing_package_names_the_extra(speech_like, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, measure in (("pesq", pesq_wb), ("pystoi", stoi)):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)  # what Python takes for "cannot be imported"
             with pytest.raises(MissingExtraError, match=rf"{name} is not installed: pip install 'q2d2\[evaluate\]'"):
-                metrics.require_packages()
+                measure(speech_like(1.0), speech_like(1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr("q2d2.evaluate.metrics.base.find_spec", lambda name: None)
+        for metric in CLASSIC:
+            assert "not installed: pip install 'q2d2[evaluate]'" in metric.missing()
 
 
 def test_a_peer_is_realigned_and_a_model_of_ours_is_not(speech_like, audio_file) -> None:
     path = audio_file(speech_like(2.5))
     delay = round(0.020 * RATE_HZ)
-    (ours, theirs), _ = score_clip(path, "clip", [Late(delay, False, "ours"), Late(delay, True, "theirs")])
+    (ours, theirs), _ = score_clip(path, "clip", [Late(delay, False, "ours"), Late(delay, True, "theirs")], CLASSIC)
     assert ours.delay_ms == theirs.delay_ms == 20
     assert theirs.scores["stoi"] == pytest.approx(1, abs=1e-3) and ours.scores["stoi"] < 0.9
     (error,) = misaligned("ours", [ours, theirs])
@@ -157,7 +168,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 def test_opus_sizes_are_those_of_its_file_and_of_its_packets(programs: Programs, speech_like) -> None:
     programs(opusenc=OPUSENC, opusdec=OPUSDEC)
     speech = speech_like(2.0)
-    coded = Opus(6.0).code(speech, RATE_HZ)
+    coded = Opus(6.0).code(Clip("a.wav", speech, RATE_HZ))
     assert coded.sample_rate_hz == RATE_HZ and np.abs(coded.samples - speech).max() < 1e-4
     assert coded.payload_bytes == 44 + 2 * len(speech)  # a WAV
     segments = coded.payload_bytes // 255 + 1
@@ -168,7 +179,7 @@ def test_opus_sizes_are_those_of_its_file_and_of_its_packets(programs: Programs,
 def test_codec2_is_scored_at_8_khz_and_its_delay_compensated(programs: Programs, speech_like, audio_file) -> None:
     programs(c2enc=COPY, c2dec=TWENTY_MS_LATE)
     path = audio_file(speech_like(2.51))
-    (result,), indices = score_clip(path, "clip", [Codec2()])
+    (result,), indices = score_clip(path, "clip", [Codec2()], CLASSIC)
     assert result.delay_ms == pytest.approx(20, abs=0.2) and indices is None
     assert result.file_bytes == result.payload_bytes == 2 * 126 * 160  # whole frames of 20 ms
     assert result.scores["stoi"] > 0.99  # whose bands end at 4.3 kHz
@@ -178,7 +189,7 @@ def test_codec2_is_scored_at_8_khz_and_its_delay_compensated(programs: Programs,
 def test_a_program_that_fails_is_an_error_in_its_own_words(programs: Programs, speech_like) -> None:
     programs(c2enc='sys.exit("no such mode")', c2dec=COPY)
     with pytest.raises(PeerError, match="c2enc failed with status 1: no such mode"):
-        Codec2().code(speech_like(0.5), RATE_HZ)
+        Codec2().code(Clip("a.wav", speech_like(0.5), RATE_HZ))
 
 
 def test_what_is_missing_is_named_with_its_package(programs: Programs) -> None:
@@ -208,7 +219,7 @@ REAL = [
 @pytest.mark.parametrize("system", REAL)
 def test_the_real_programs_do_what_ours_pretend(system: peers.System, speech_like, audio_file) -> None:
     path = audio_file(speech_like(3.0, 22_050), 22_050)
-    (result,), _ = score_clip(path, "clip", [system])
+    (result,), _ = score_clip(path, "clip", [system], CLASSIC)
     assert abs(result.delay_ms - (20 if isinstance(system, Codec2) else 0)) <= 2.5
     assert result.scores["stoi"] > 0.6
     assert 2000 < 8 * result.payload_bytes / result.duration_s <= 8 * result.file_bytes / result.duration_s < 12_000
@@ -224,38 +235,87 @@ def test_an_evaluation_writes_a_complete_row_for_every_clip_and_system(
     audio_file(speech_like(1.5), name="data/a.wav")
     audio_file(speech_like(1.2, 16_000, seed=1), 16_000, name="data/more/b.flac")
     audio_file(np.zeros(24_000, np.float32), name="data/silence.wav")
-    config = EvaluateConfig(tmp_path / "data", tmp_path / "out", model, ("1k", "7k"), ("codec2-3200", "opus-6"), jobs=1)
+    out = tmp_path / "out"
+    config = EvaluateConfig(tmp_path / "data", out, model, ("1k", "7k"), ("codec2-3200", "opus-6"), CHOSEN, jobs=1)
     found = evaluate(config)
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "rows.csv").read_text())))
-    systems = ["tiny 1k", "tiny 7k", "codec2-3200", "opus-6"]
+    rows = list(csv.DictReader(io.StringIO((out / "rows.csv").read_text())))
+    systems = ["original", "tiny 1k", "tiny 7k", "codec2-3200", "opus-6"]
     clips = ["a.wav", "more/b.flac", "silence.wav"]
     assert [(r["system"], r["clip"]) for r in rows] == [(system, clip) for system in systems for clip in clips]
     for one in rows:
         have = {name for name in ("file_bytes", "payload_bytes", *PERFECT) if one[name]}
+        sizes = set() if one["system"] == "original" else {"file_bytes", "payload_bytes"}
         if one["system"] == "opus-6":
             assert not have and "opus-tools" in one["note"]
         elif one["clip"] == "silence.wav":
-            assert have == {"file_bytes", "payload_bytes"} and one["note"].count("the original is silent") == 3
+            assert have == sizes and one["note"].count("the original is silent") == 3
         else:
-            assert have == {"file_bytes", "payload_bytes", *PERFECT} and one["note"] == ""
-    table = (tmp_path / "out" / "table.md").read_text()
+            assert have == sizes | set(PERFECT)
+            assert one["note"] == ("it is not coded" if one["system"] == "original" else "")
+        assert bool(one["tokens"]) == one["system"].startswith("tiny")
+    table = (out / "table.md").read_text()
     assert table.rstrip() == found.report
-    assert "| opus-6 | –[^2] | –[^2] |" in table and "3 clips, 4 s" in table
+    assert "| opus-6 | –[^3] | –[^3] | –[^3] | –[^3] | 0 |" in table and "3 clips, 4 s" in table
     assert [line.startswith("**ERROR**") for line in table.splitlines()].count(True) == len(found.errors)
+    assert read_rows((out / "rows.csv").read_text()) == found.rows
+    parquet = pandas.read_parquet(out / "rows.parquet")
+    assert parquet["clip"].tolist() == [r["clip"] for r in rows]
+    for name in ("tokens", "stoi"):
+        assert [None if pandas.isna(v) else v for v in parquet[name]] == [
+            None if r[name] == "" else float(r[name]) for r in rows
+        ]
+    assert (out / "table.tex").read_text().count(r"\begin{tabular}") == 3
+
+
+def test_what_a_metric_lacks_is_a_footnote_and_its_scores_are_dashes(
+    model: str, tmp_path: Path, speech_like, audio_file, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = audio_file(speech_like(1.5), name="data/a.wav")
+    lacking = replace(CLASSIC[0], missing=lambda: "pesq not installed: do this")
+    monkeypatch.setattr("q2d2.evaluate.run.METRICS", (lacking, CLASSIC[2]))
+    monkeypatch.setattr("q2d2.evaluate.report.GROUPED", {"Scores": (lacking, CLASSIC[2])})
+    found = evaluate(EvaluateConfig(path.parent, tmp_path / "out", model, ("1k",), (), jobs=1))
+    assert [row.scores["pesq_wb"] for row in found.rows] == [None, None]
+    assert all(row.scores["stoi"] is not None and "pesq" not in row.note for row in found.rows)
+    assert "| original | –[^1] | 1.000 |" in found.report and "[^1]: pesq not installed: do this" in found.report
+
+
+def test_a_manifest_and_transcripts_beside_the_clips(
+    model: str, tmp_path: Path, speech_like, audio_file, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str | None] = []
+
+    def listen(original: Original, decoded: np.ndarray) -> dict[str, float]:
+        said.append(original.transcript)
+        return {"one": 1.0, "two": math.nan}
+
+    ear = Metric("ear", (Score("one", "One", 1), Score("two", "Two", 1)), listen, "Hears.")
+    monkeypatch.setattr("q2d2.evaluate.run.METRICS", (ear,))
+    for name in "ab":
+        audio_file(speech_like(0.5), name=f"data/{name}.wav")
+    (tmp_path / "data" / "a.normalized.txt").write_text(" Good morning.\n")
+    manifest = tmp_path / "clips.txt"
+    manifest.write_text("data/b.wav\ndata/a.wav\n")
+    found = evaluate(EvaluateConfig(manifest, tmp_path / "out", model, ("1k",), (), jobs=1))
+    assert [row.clip for row in found.rows] == ["data/b.wav", "data/a.wav"] * 2
+    assert said == [None, None, "Good morning.", "Good morning."]
+    assert found.rows[0].scores == {"one": 1.0, "two": None} and "Two: not a finite number" in found.rows[0].note
 
 
 def test_sizes_and_tokens_are_those_of_the_files(model: str, tmp_path: Path, speech_like, audio_file) -> None:
     path = audio_file(speech_like(1.5), name="data/a.wav")
-    found = evaluate(EvaluateConfig(path.parent, tmp_path / "out", model, peers=(), jobs=1))
+    found = evaluate(EvaluateConfig(path.parent, tmp_path / "out", model, peers=(), metrics=CHOSEN, jobs=1))
     codec = checkpoint.load(model)
     wav = audio.to_mono(audio.read(path)[0])
-    assert [r.file_bytes for r in found.rows] == [
+    rows = found.rows[1:]  # without the original's
+    assert [r.file_bytes for r in rows] == [
         len(codec.compress(wav, RATE_HZ, rate)) for rate in ("1k", "3k", "7k")
     ]
     frames = 80
-    for result, rate in zip(found.rows, ("1k", "3k", "7k"), strict=True):
+    for result, rate in zip(rows, ("1k", "3k", "7k"), strict=True):
         bits = frames * codec.bitrate_bps(rate) / codec.frame_rate_hz
         assert bits <= 8 * result.payload_bytes < bits + 80
+        assert result.tokens == frames * codec.num_pairs(rate)
     assert [column.sum() for column in found.counts] == [frames] * 4
     indices = codec.encode(wav, RATE_HZ).indices.numpy()
     lines = (tmp_path / "out" / "tokens.csv").read_text().splitlines()
@@ -272,7 +332,11 @@ def test_what_is_wrong_shows_before_the_work(model: str, tmp_path: Path, speech_
     with pytest.raises(PeerError, match="no peer 'mp3'"):
         evaluate(replace(config, peers=("mp3",)))
     with pytest.raises(ValueError, match="0 jobs"):
-        evaluate(replace(config, jobs=0))
+        replace(config, jobs=0)
+    with pytest.raises(ValueError, match="no metric loudness: give some of pesq_wb"):
+        replace(config, metrics=("stoi", "loudness"))
+    with pytest.raises(ValueError, match="two systems are called opus-6"):
+        evaluate(replace(config, peers=("opus-6", "opus-6.0")))
     with pytest.raises(audio.AudioError, match="holds no audio"):
         evaluate(replace(config, data=empty))
     assert not (tmp_path / "out").exists()
@@ -283,9 +347,9 @@ def test_as_a_program_on_two_processes_it_gives_what_one_gives(
 ) -> None:
     for name in "abc":
         path = audio_file(speech_like(1.0, seed=ord(name)), name=f"data/{name}.wav")
-    config = EvaluateConfig(path.parent, tmp_path / "one", model, ("3k",), (), jobs=1)
+    config = EvaluateConfig(path.parent, tmp_path / "one", model, ("3k",), (), ("stoi",), jobs=1)
     one = evaluate(config)
-    options = {"--model": model, "--data": path.parent, "--out": tmp_path / "two", "--rates": "3k", "--jobs": 2}
+    options = {"--model": model, "--data": path.parent, "--out": tmp_path / "two", "--rates": "3k", "--jobs": 2, "--metrics": "stoi"}
     done = subprocess.run(
         [
             sys.executable,

@@ -1,0 +1,99 @@
+"""The picture of a benchmark: RTF and peak memory against the duration of the clip. Numbers in, Figure out.
+
+Knows matplotlib (imported here only, an extra) and no codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from q2d2.benchmark.rows import Line, varying
+
+INK, PALE = "#26323f", "#8b97a3"
+# Okabe and Ito's, which differ for colour-blind eyes as well
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c99", "#5c6b73")
+
+
+def speed_figure(found: Sequence[Line]) -> Figure:
+    """A colour for each codec, a curve for each of its settings; both axes logarithmic."""
+    figure = Figure(figsize=(10.5, 4.6), facecolor="white", layout="constrained")
+    speed, memory = figure.subplots(1, 2)
+    for axes, title in (
+        (speed, "RTF: seconds of compute per second of audio"),
+        (memory, "peak memory, MiB"),
+    ):
+        _axes(axes, title, sorted({line.setting.duration_s for line in found}))
+    _curves(speed, found, lambda line: line.rtf)
+    _curves(memory, found, lambda line: line.peak_mib)
+    if speed.get_ylim()[1] > 0.5:
+        speed.axhline(1, color=PALE, linewidth=1, linestyle=":", label="real time")
+    handles, labels = speed.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(len(labels), 5),
+        frameon=False,
+        labelcolor=INK,
+        fontsize=9,
+    )
+    return figure
+
+
+def _curves(axes: Axes, found: Sequence[Line], value: Callable[[Line], float]) -> None:
+    codecs = list(dict.fromkeys(line.system for line in found))
+    labels = dict.fromkeys(_label(line, varying(found)) for line in found)
+    markers = dict(zip(dict.fromkeys(_variant(line) for line in found), "osD^vPX*" * 8, strict=False))
+    for label in labels:
+        own = sorted(
+            (line for line in found if _label(line, varying(found)) == label), key=lambda line: line.setting.duration_s
+        )
+        axes.plot(
+            [line.setting.duration_s for line in own],
+            [value(line) for line in own],
+            color=COLOURS[codecs.index(own[0].system) % len(COLOURS)],
+            linestyle="-" if own[0].setting.way == "clip" else "--",
+            marker=markers[_variant(own[0])],
+            markersize=6.5,
+            markerfacecolor="white" if own[0].setting.way == "stream" else None,
+            linewidth=1.8,
+            label=label,
+        )
+
+
+def _variant(line: Line) -> tuple[object, ...]:
+    """A setting without its duration: what a codec has several curves for."""
+    return line.setting[:-1]
+
+
+def _label(line: Line, shown: Sequence[str]) -> str:
+    setting = line.setting
+    texts = {
+        "device": setting.device,
+        "threads": f"{setting.threads} thread{'s' if setting.threads > 1 else ''}",
+        "batch": f"batch {setting.batch}",
+    }
+    way = ["stream"] if setting.way == "stream" else []
+    return ", ".join([line.system, *(texts[name] for name in shown), *way])
+
+
+def _axes(axes: Axes, title: str, durations_s: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_title(title, color=INK, fontsize=11, loc="left")
+    axes.set_xlabel("clip, s", color=INK)
+    axes.set_xticks(durations_s)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.grid(True, which="major", color="#e3e7ea", linewidth=0.8)
+    axes.grid(True, which="minor", color="#f0f2f4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", colors=INK, labelsize=9, length=0)
+    axes.spines[:].set_visible(False)

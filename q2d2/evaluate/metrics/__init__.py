@@ -1,0 +1,33 @@
+"""Two signals -> how alike they are, and how good the second one sounds: one family of metrics a file.
+
+`METRICS` is all of them, in the order of the tables. Nothing heavy is imported before a metric measures.
+"""
+
+from q2d2.evaluate.metrics import pesq, stoi
+from q2d2.evaluate.metrics.base import (
+    SAMPLE_RATE_HZ,
+    Metric,
+    MissingExtraError,
+    Original,
+    Score,
+    Signal,
+    UndefinedError,
+)
+
+__all__ = [
+    "GROUPED",
+    "METRICS",
+    "SAMPLE_RATE_HZ",
+    "Metric",
+    "MissingExtraError",
+    "Original",
+    "Score",
+    "Signal",
+    "UndefinedError",
+]
+
+# The tables, by their titles.
+GROUPED: dict[str, tuple[Metric, ...]] = {
+    "Fidelity to the original": (pesq.WIDE_BAND, pesq.NARROW_BAND, stoi.METRIC),
+}
+METRICS: tuple[Metric, ...] = tuple(metric for group in GROUPED.values() for metric in group)
