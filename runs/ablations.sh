@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
-# The models of Tables 8-12 and their twins at matched bits, one after the other, by the paper's recipe: q2d2/presets.py says which is which.
-# $1: training data, $2: the folder for the runs, $3: steps for each (the paper: 443475 at batch 32). PREFIX=tiny- trains them in miniature.
-# A killed run goes on where it was; a finished one is left alone.
+# Tables 8-12, Appendix D and the twins at matched bits: trained by the paper's recipe, scored, and put side by side. q2d2/presets.py says which is which.
+# $1: training data, $2: a folder of speech to score them on, $3: the folder for the models, rows and tables, $4: steps for each (the paper: 443475 at batch 32).
+# What follows goes to the command: --miniature tries it out. Started again after a kill it goes on where it was.
 set -euo pipefail
-for preset in paper-1k grid-rectangular-7 grid-hexagonal-7 grid-rectangular-9 grid-hexagonal-9 grid-regular-hexagonal-9 grid-bcc-8 \
-  fsq-9 rvq-2x768 identity dimensions-4 dimensions-8 levels-9 levels-11 paper-3k paper-7k projection-linear projection-layernorm \
-  offset-half offset-none bound-extent midpoints-full gradient-rotation gradient-noise official; do
-  q2d2 train --preset "${PREFIX:-}$preset" --data "$1" --out "$2/$preset" --steps "$3"
-done
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} q2d2 ablate --tables 8 9 10 11 12 appendix-d --seeds 0 --data "$1" --validate "$2" --out "$3" --steps "$4" \
+  --batch "${BATCH:-32}" --jobs "${JOBS:-1}" "${@:5}"

@@ -10,7 +10,7 @@ from torch import nn
 
 from q2d2.baselines import RVQConfig, VQConfig
 from q2d2.codec import Codec, CodecConfig
-from q2d2.presets import ABLATIONS, PRESETS, find
+from q2d2.presets import ABLATIONS, BASE, PRESETS, TABLES, find
 from q2d2.seanet import SEANetConfig
 
 # Encoder, quantizer, decoder. Those of the paper's presets are sums of the pieces that `test_seanet` and `test_vocos`
@@ -97,8 +97,8 @@ def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
     assert made.num_pairs(5) == 5  # any prefix is a rate
 
 
-def test_the_local_presets_are_speech_and_its_miniature():
-    assert [name for name in PRESETS if codec(name).is_local] == ["speech", "tiny"]
+def test_the_local_presets_are_speech_its_miniature_and_those_with_its_networks():
+    assert [name for name in PRESETS if codec(name).is_local] == ["speech", "tiny", *(config.name for config in BASE)]
     assert count(codec("tiny")) < 30_000
 
 
@@ -150,6 +150,34 @@ def test_points_of_the_ablations(name):
         assert codec(name).quantizer.bits_per_frame == pytest.approx(
             codec("paper-1k").quantizer.bits_per_frame, rel=0.021
         )
+
+
+BASE_POINTS = {
+    "base-rhombic": (85,) * 2,
+    "base-rectangular": (81,) * 2,
+    "base-hexagonal": (81,) * 2,
+    "base-regular-hexagonal": (81,) * 2,
+    "base-fsq": (9,) * 4,
+    "base-vq": (7225,),
+    "base-rvq": (85,) * 2,
+    "base-identity": (),
+}
+
+
+def test_the_base_models_differ_in_the_quantizer_alone_and_have_the_same_bits():
+    assert {config.name: codec(config.name).quantizer.points for config in BASE} == BASE_POINTS
+    assert len({(config.encoder, config.decoder, tuple(config.rates)) for config in BASE}) == 1
+    bits = [math.log2(math.prod(points)) for points in BASE_POINTS.values() if points]
+    assert max(bits) / min(bits) < 1.012
+    networks = {count(codec(config.name).encoder) + count(codec(config.name).decoder) for config in BASE}
+    assert len(networks) == 1
+    assert max(count(codec(config.name).quantizer) for config in BASE) < 0.001 * networks.pop()
+
+
+def test_tables_name_presets_and_leave_no_ablation_out():
+    named = {name for names in TABLES.values() for name in names}
+    assert named <= set(PRESETS)
+    assert named >= {config.name for config in (*ABLATIONS, *BASE)} | {"paper-1k", "paper-3k", "paper-7k"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

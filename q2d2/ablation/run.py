@@ -19,10 +19,10 @@ from q2d2.ablation import rows as rows_module
 from q2d2.ablation.cell import MESSAGES, finish
 from q2d2.ablation.config import AblateConfig
 from q2d2.ablation.measure import require_packages
-from q2d2.ablation.processes import in_processes
 from q2d2.ablation.rows import Row
 from q2d2.ablation.tables import LEGEND, tables
 from q2d2.atomic import write_whole
+from q2d2.processes import in_processes
 
 
 class Ablation(NamedTuple):

@@ -5,6 +5,7 @@ Knows matplotlib (imported here only, an extra) and no codec.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
@@ -20,28 +21,28 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 
 def speed_figure(found: Sequence[Line]) -> Figure:
     """A colour for each codec, a curve for each of its settings; both axes logarithmic."""
-    figure = Figure(figsize=(10.5, 4.6), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(11.5, 4.4), facecolor="white", layout="constrained")
     speed, memory = figure.subplots(1, 2)
-    for axes, title in (
-        (speed, "RTF: seconds of compute per second of audio"),
-        (memory, "peak memory, MiB"),
-    ):
-        _axes(axes, title, sorted({line.setting.duration_s for line in found}))
-    _curves(speed, found, lambda line: line.rtf)
-    _curves(memory, found, lambda line: line.peak_mib)
-    if speed.get_ylim()[1] > 0.5:
-        speed.axhline(1, color=PALE, linewidth=1, linestyle=":", label="real time")
+    _draw(speed, "RTF: seconds of compute per second of audio", found, lambda line: line.rtf)
+    _draw(memory, "peak memory, MiB", found, lambda line: line.peak_mib)
+    if speed.get_ylim()[1] >= 1:
+        speed.axhline(1, color=PALE, linewidth=1.2, linestyle=":", label="real time", zorder=1)
     handles, labels = speed.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(len(labels), 5),
-        frameon=False,
-        labelcolor=INK,
-        fontsize=9,
-    )
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9.5)
     return figure
+
+
+def _draw(axes: Axes, title: str, found: Sequence[Line], value: Callable[[Line], float]) -> None:
+    _axes(axes, title, sorted({line.setting.duration_s for line in found}))
+    _curves(axes, found, value)
+    values = [value(line) for line in found]
+    axes.set_ylim(_round_below(min(values)), 1 / _round_below(1 / max(values)))
+
+
+def _round_below(value: float) -> float:
+    """The largest of ... 0.5, 1, 2, 5, 10 ... that is less: an axis that ends there has a label at its end."""
+    decade = 10.0 ** math.floor(math.log10(value))
+    return max(step * decade for step in (0.5, 1, 2, 5) if step * decade < value)
 
 
 def _curves(axes: Axes, found: Sequence[Line], value: Callable[[Line], float]) -> None:
@@ -84,8 +85,8 @@ def _label(line: Line, shown: Sequence[str]) -> str:
 def _axes(axes: Axes, title: str, durations_s: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_title(title, color=INK, fontsize=11, loc="left")
-    axes.set_xlabel("clip, s", color=INK)
+    axes.set_title(title, color=INK, fontsize=11, loc="left", pad=10)
+    axes.set_xlabel("duration of the clip, s", color=INK)
     axes.set_xticks(durations_s)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Int64
-
 from q2d2 import tabular
-from q2d2.analyze import utilization
+from q2d2.analyze.utilization import Joint
 from q2d2.evaluate.metrics import GROUPED, Metric
 from q2d2.evaluate.rows import Row
-from q2d2.evaluate.tables import rates_table, scores_table, tokens_table
+from q2d2.evaluate.tables import frames_table, pairs_table, rates_table, scores_table
 from q2d2.tabular import Table
+
+_TOKENS = (
+    "- Bits used: the sum of the pairs' entropies (Miller-Madow corrected), what a frame takes if its indices tell "
+    "nothing of each other. Unseen mass: the probability that the next frame's token is a new one (Good-Turing); where "
+    "it is near 1, the share of tokens used is the size of the sample and nothing else."
+)
 
 
 class Report(NamedTuple):
@@ -23,7 +26,7 @@ class Report(NamedTuple):
     rows: Sequence[Row]
     metrics: Sequence[Metric]
     missing: Mapping[str, str]  # by the name of a metric: what it lacks
-    counts: Sequence[Int64[np.ndarray, " _"]]  # of each pair's points
+    tokens: Mapping[str, Joint]  # of the model at each of its rates, the highest last
     errors: Sequence[str]
 
 
@@ -36,6 +39,7 @@ def markdown(report: Report) -> str:
             *(f"**ERROR** {error}\n" for error in report.errors),
             *_sections(report, tabular.markdown),
             *(f"- {metric.scores[0].heading}: {metric.definition}" for metric in report.metrics),
+            _TOKENS,
             "",
         ]
     )
@@ -54,12 +58,13 @@ def _extent(rows: Sequence[Row]) -> str:
 
 def _sections(report: Report, written: Callable[[Table], str], mark: str = "") -> list[str]:
     """The tables, each under its title."""
-    found = [("Rates, and the delay of what was decoded (a peer's is compensated, clip by clip):", rates_table(report.rows))]
+    rates = "Rates, and the delay of what was decoded (a peer's is compensated, clip by clip)"
+    found = [(rates, rates_table(report.rows))]
     for title, group in GROUPED.items():
-        metrics = [metric for metric in group if metric in report.metrics]
-        if metrics:
-            found.append((f"{title}:", scores_table(report.rows, metrics, report.missing)))
-    frames = int(report.counts[0].sum())
-    uses = [utilization.use(column) for column in report.counts]
-    found.append((f"Use of the points of each pair over {frames} frames:", tokens_table(uses)))
-    return [part for title, table in found for part in (mark + title, "", written(table), "")]
+        if metrics := [metric for metric in group if metric in report.metrics]:
+            found.append((title, scores_table(report.rows, metrics, report.missing)))
+    *_, highest = report.tokens.values()
+    over = f"over {highest.token.frames} frames"
+    found.append((f"Whole frames as tokens, {over}, beside as many uniform random ones", frames_table(report.tokens)))
+    found.append((f"Use of the points of each pair {over}", pairs_table(highest.pairs)))
+    return [part for title, table in found for part in (f"{mark}{title}:", "", written(table), "")]

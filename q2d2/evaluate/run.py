@@ -101,12 +101,14 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             progress.update()
     rows = [row for result in results for row in result.rows]
     rows.sort(key=lambda row: [system.name for system in systems].index(row.system))  # stable: clips stay in order
-    codec = next(system.codec for system in systems if isinstance(system, Model))
+    models = sorted((one for one in systems if isinstance(one, Model)), key=lambda model: model.num_pairs)
+    codec, points = models[-1].codec, models[-1].codec.quantizer.points
     indices = np.concatenate([result.indices for result in results if result.indices is not None])
-    counts = utilization.count(indices, codec.quantizer.points[: indices.shape[1]])
+    counts = utilization.count(indices, points[: indices.shape[1]])
+    tokens = {m.name: utilization.joint(indices[:, : m.num_pairs], points[: m.num_pairs]) for m in models}
     errors = [line for system in systems if not system.may_delay for line in misaligned(system.name, rows)]
     what = f"{codec.config.name} (weights {codec.weights}) on {config.data.resolve().name}"
-    written = report.Report(what, rows, config.chosen, missing, counts, errors)
+    written = report.Report(what, rows, config.chosen, missing, tokens, errors)
     for name, text in (
         ("rows.csv", rows_csv(rows)),
         ("tokens.csv", tokens_csv(counts)),

@@ -1,4 +1,4 @@
-"""What stands in an evaluation beside its peers: a model of this package at each of its rates, and the original itself."""
+"""What stands in an evaluation beside the peers: a model of this package at each of its rates, and the original."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ class Model:
     @property
     def name(self) -> str:
         return self.codec.config.name + (f" {self.rate}" if self.rate else "")
+
+    @property
+    def num_pairs(self) -> int:
+        return self.codec.num_pairs(self.rate)
 
     def missing(self) -> str | None:
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from q2d2.analyze.utilization import Use
+from q2d2.analyze.utilization import Joint, Use
 from q2d2.evaluate.metrics import Metric, Score
 from q2d2.evaluate.rows import Row
 from q2d2.tabular import Cell, Table, absent
@@ -54,16 +55,30 @@ def scores_table(rows: Sequence[Row], metrics: Sequence[Metric], missing: Mappin
     return Table(headings, lines)
 
 
-def tokens_table(uses: Sequence[Use]) -> Table:
-    """One line per pair, and their sum: what the alphabets cost against what the tokens are worth."""
-    headings = ["pair", "points", "used", "entropy, bits", "log2(points)", "perplexity"]
+def pairs_table(uses: Sequence[Use]) -> Table:
+    """One line per pair, and their sum: what the alphabets cost against what the indices are worth."""
+    headings = ["pair", "points", "used", "dead", "entropy, bits", "log2(points)", "perplexity"]
     lines = []
     for pair, use in enumerate(uses, start=1):
-        used = f"{100 * use.used_share:.1f} %"
-        sizes = [f"{use.entropy_bits:.2f}", f"{use.log2_points:.2f}", f"{2**use.entropy_bits:.1f}"]
-        lines.append([str(pair), str(use.points), used, *sizes])
-    entropy, bits = sum(use.entropy_bits for use in uses), sum(use.log2_points for use in uses)
-    return Table(headings, [*lines, ["all", "", "", f"{entropy:.2f}", f"{bits:.2f}", ""]])
+        bits = [f"{use.corrected_entropy_bits:.2f}", f"{use.log2_points:.2f}", f"{use.perplexity:.1f}"]
+        lines.append([str(pair), str(use.points), _share(use.used_share), str(use.dead_points), *bits])
+    entropy = math.fsum(use.corrected_entropy_bits for use in uses)
+    size = math.fsum(use.log2_points for use in uses)
+    dead = sum(use.dead_points for use in uses)
+    return Table(headings, [*lines, ["all", "", "", str(dead), f"{entropy:.2f}", f"{size:.2f}", ""]])
+
+
+def frames_table(rates: Mapping[str, Joint]) -> Table:
+    """One line per rate: the tokens of whole frames, beside what their number alone would make of them."""
+    headings = ["system", "pairs", "log2(tokens)", "bits used", "pairs' points used", "tokens used"]
+    headings += ["if uniform", "frames that differ", "unseen mass"]
+    lines = []
+    for name, joint in rates.items():
+        token = joint.token
+        bits = [f"{token.log2_points:.2f}", f"{joint.independent_entropy_bits:.2f}"]
+        shares = (joint.pair_used_share, token.used_share, token.expected_used_share, token.distinct_share)
+        lines.append([name, str(len(joint.pairs)), *bits, *map(_share, shares), f"{token.unseen_mass:.2f}"])
+    return Table(headings, lines)
 
 
 def by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -75,6 +90,11 @@ def mean_scores(rows: Sequence[Row]) -> dict[str, float]:
     """The mean of each score that at least one of these rows has."""
     values = {name: [row.scores[name] for row in rows if row.scores[name] is not None] for name in rows[0].scores}
     return {name: float(np.mean(found)) for name, found in values.items() if found}
+
+
+def _share(value: float) -> str:
+    """Per cent, with digits where there is little of it."""
+    return f"{100 * value:.1f} %" if value >= 0.001 else f"{100 * value:.1g} %"
 
 
 def _per_second(rows: Sequence[Row], name: str, factor: float, decimals: int) -> Cell:

@@ -28,14 +28,18 @@ def dependence_figure(pairs: Sequence[PairDependence], what: str) -> Figure:
     above.hlines(uniform, number - 0.4, number + 0.4, color=INK, linestyles=(0, (2, 1)), linewidth=1.8)
     above.plot([], [], color=INK, linestyle=(0, (2, 1)), linewidth=1.8, label="after, if independent and uniform")
     _dots(above, number - ASIDE, [pair.before for pair in pairs], BLUE, "o", "before quantization")
-    _baselines(above, number + ASIDE, [pair.after for pair in pairs], VERMILION, "after, if shifted in time before the grid")
+    _baselines(
+        above, number + ASIDE, [pair.after for pair in pairs], VERMILION, "after, if shifted in time before the grid"
+    )
     _dots(above, number + ASIDE, [pair.after for pair in pairs], VERMILION, "s", "after quantization")
     dress(above, f"Mutual information of the two channels of each pair: {what}", y="bits")
 
     _baselines(below, number - ASIDE, [pair.before for pair in pairs], BLUE, "before, if shifted in time")
     _dots(below, number - ASIDE, [pair.before for pair in pairs], BLUE, "o", "before quantization")
     _baselines(below, number + ASIDE, [pair.given_coset for pair in pairs], GREEN, "after, if shifted in its coset")
-    _dots(below, number + ASIDE, [pair.given_coset for pair in pairs], GREEN, "^", "after quantization, given the coset")
+    _dots(
+        below, number + ASIDE, [pair.given_coset for pair in pairs], GREEN, "^", "after quantization, given the coset"
+    )
     dress(below, "What is left of it where the coset of the point is known", x="pair", y="bits")
     below.set_xticks(number)
     below.set_xlim(0.4, len(pairs) + 0.6)
@@ -45,19 +49,17 @@ def dependence_figure(pairs: Sequence[PairDependence], what: str) -> Figure:
     surrogates = pairs[0].before.surrogates
     caption(
         figure,
-        "Before: nearest-neighbour estimate (Kraskov et al. 2004). After: of the two coordinates of the grid points, with "
-        f"Miller and Madow's correction. Bars: mean to 95 % of {surrogates} surrogates without dependence, one channel "
-        "shifted in time.",
-        "What only reaches the dashed line is the grid's and tells nothing of speech: in a rhombic or hexagonal grid each "
-        "coordinate tells which coset the point is from, and so about 1 bit of the other one, also where the channels are "
-        "independent.",
+        "Before: nearest-neighbour estimate (Kraskov et al. 2004). After: of the two coordinates of the grid points, "
+        f"with Miller and Madow's correction. Bars: mean to 95 % of {surrogates} surrogates without dependence, one "
+        "channel shifted in time.",
+        "What lies below the bars is the grid's and tells nothing of speech: in a rhombic or hexagonal grid each "
+        "coordinate tells which coset the point is from, and so about 1 bit of the other one, also where the channels "
+        "are independent.",
     )
     return figure
 
 
-def _dots(
-    axes: Axes, x: np.ndarray, found: Sequence[Dependence], colour: str, marker: str, label: str
-) -> None:
+def _dots(axes: Axes, x: np.ndarray, found: Sequence[Dependence], colour: str, marker: str, label: str) -> None:
     axes.plot(x, [one.bits for one in found], marker, color=colour, markersize=7, markeredgecolor="white", label=label)
 
 

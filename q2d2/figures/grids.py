@@ -74,7 +74,7 @@ def _tiling(axes: Axes, name: str, grid: Grid) -> None:
         linewidths=1.3,
     )
     axes.add_collection(cells)
-    axes.scatter(*grid.points.T, s=13, color=[DOTS[number % 2] for number in coset], zorder=2)
+    axes.scatter(grid.points[:, 0], grid.points[:, 1], s=13, color=[DOTS[number % 2] for number in coset], zorder=2)
     axes.set_xlim(-x, x)
     axes.set_ylim(-y, y)
     axes.set_aspect("equal", anchor="N")
@@ -91,7 +91,8 @@ def _solid(axes: Axes3D, name: str, points: Float[np.ndarray, "points 3"], secon
     axes.add_collection3d(
         Poly3DCollection(faces, facecolors=FILLS[0], edgecolors=BLUE, linewidths=1.2, alpha=0.75, shade=False)
     )
-    axes.scatter(*neighbours.T, s=20, color=BLUE, depthshade=True)
+    x, y, z = neighbours.T
+    axes.scatter(x, y, zs=z, s=20, color=BLUE, depthshade=True)
     reach = 1.1 * package("scipy.spatial").ConvexHull(np.concatenate(faces)).volume ** (1 / 3)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
     axes.set_box_aspect((1, 1, 1), zoom=1.3)

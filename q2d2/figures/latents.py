@@ -39,7 +39,9 @@ class Latents(NamedTuple):
 def quantizer_of(codec: Codec) -> Q2D2:
     """The codec's quantizer; ValueError if it has no grids."""
     if not isinstance(codec.quantizer, Q2D2):
-        raise ValueError(f"the quantizer of {codec.config.name} is not Q2D2: it has no grids to show; give another model")
+        raise ValueError(
+            f"the quantizer of {codec.config.name} is not Q2D2: it has no grids to show; give another model"
+        )
     return codec.quantizer
 
 

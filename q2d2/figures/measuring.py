@@ -15,10 +15,11 @@ from tqdm import tqdm
 from q2d2.analyze import dependence, distortion
 from q2d2.analyze.dependence import Baseline, Dependence
 from q2d2.analyze.distortion import Distortion, Samples
-from q2d2.grid import Grid
+from q2d2.grid import TILINGS, Grid
 
 # Shifted, not shuffled: frames of speech resemble their neighbours.
 BASELINE = Baseline(surrogates=40, surrogate=dependence.shifted)
+CUBIC = "rectangular"  # with equal levels, and the same in any dimension
 BITS = (2.0, 2.5, 3.0, 3.5, 4.0)  # per dimension
 
 
@@ -37,7 +38,7 @@ class Curves(NamedTuple):
 
     source: str
     cubic: list[Distortion]
-    tilings: dict[str, list[Distortion]]  # by `grid.TILINGS`; at about the bits of BITS
+    tilings: dict[str, list[Distortion]]  # all others of `grid.TILINGS`, at matched bits
 
     def gains_db(self, points: Sequence[Distortion]) -> list[float]:
         """Over the cubic lattice at equal log2(points); NaN where that is not known.
@@ -70,7 +71,7 @@ def dependences(
 
 def curves(sources: Mapping[str, Samples], bits: Sequence[float] = BITS) -> list[Curves]:
     """Of each source, by name, the cubic lattice and every grid, at their best scales. Channels divide by 6."""
-    wanted = [distortion.matched(rate) for rate in bits]
+    wanted = [distortion.matched(rate, (tiling for tiling in TILINGS if tiling != CUBIC)) for rate in bits]
     cubic = distortion.cubic(math.ceil(2 ** (max(bits) + 0.25)))  # beyond whatever is matched to these bits
     # neighbouring bits may have the same grid
     tilings = {tiling: list(dict.fromkeys(grids[tiling] for grids in wanted)) for tiling in wanted[0]}
@@ -89,18 +90,20 @@ def dependence_csv(pairs: Sequence[PairDependence]) -> str:
     kinds = ("before", "after", "given_coset")
     parts = ("bits", "baseline_bits", "baseline_95_bits", "p_value")
     table: list[list[object]] = [
-        ["pair", "tiling", "points", "frames", "uniform_bits", *(f"{kind}_{part}" for kind in kinds for part in parts)]
+        ["pair", "grid", "points", "frames", "uniform_bits", *(f"{kind}_{part}" for kind in kinds for part in parts)]
     ]
     for number, pair in enumerate(pairs, start=1):
         found = [getattr(getattr(pair, kind), part) for kind in kinds for part in parts]
         texts = [f"{bits:.5f}" for bits in (pair.uniform_bits, *found)]
-        table.append([number, pair.grid.tiling, pair.grid.num_points, pair.after.frames, *texts])
+        table.append([number, str(pair.grid), pair.grid.num_points, pair.after.frames, *texts])
     return _csv(table)
 
 
 def rate_distortion_csv(sources: Sequence[Curves]) -> str:
     """A line for each source and grid; a gain that is not known is an empty cell."""
-    table: list[list[object]] = [["source", "tiling", "levels", "points", "rate_bits", "entropy_bits", "snr_db", "gain_db"]]
+    table: list[list[object]] = [
+        ["source", "tiling", "levels", "points", "rate_bits", "entropy_bits", "snr_db", "gain_db"]
+    ]
     for source in sources:
         for tiling, found in {"cubic": source.cubic, **source.tilings}.items():
             for point, gain_db in zip(found, source.gains_db(found), strict=True):

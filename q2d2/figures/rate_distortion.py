@@ -12,11 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from q2d2.analyze.distortion import SECOND_MOMENTS, gaussian_limit_db, granular_gain_db
-from q2d2.figures.measuring import Curves
+from q2d2.figures.measuring import CUBIC, Curves
 from q2d2.figures.style import INK, PALE, SMALL, TILINGS, caption, dress, new_figure
 
 GAUSSIAN = "Gaussian samples"  # the source whose bound is known
-CUBIC = "rectangular"  # is the same in any dimension, and what the others are compared with
 
 
 def rate_distortion_figure(sources: Sequence[Curves]) -> Figure:
@@ -36,8 +35,8 @@ def rate_distortion_figure(sources: Sequence[Curves]) -> Figure:
         figure,
         "Bits are log2(points), what a file pays. Each grid has the scale at which it serves the samples best; planar "
         "grids take two neighbouring channels, the others three.",
-        "Bars to the right: what the shape of the cells gains at high rate. A finite grid loses some of that, or adds to "
-        "it, at its border; samples that crowd at 0 favour grids with a point there.",
+        "Bars to the right: what the shape of the cells gains at high rate. A finite grid loses some of that, or adds "
+        "to it, at its border; samples that crowd at 0 favour grids with a point there.",
     )
     return figure
 
@@ -46,7 +45,7 @@ def _ratios(axes: Axes, source: Curves) -> None:
     for tiling, look in TILINGS.items():
         points = source.cubic if tiling == CUBIC else source.tilings[tiling]
         x, y = [point.rate_bits for point in points], [point.snr_db for point in points]
-        axes.plot(x, y, look.marker, color=look.colour, markersize=5, label="cubic (FSQ)" if tiling == CUBIC else look.name)
+        axes.plot(x, y, look.marker, color=look.colour, markersize=5, label=look.name)
     if source.source == GAUSSIAN:
         ends = np.array([source.cubic[0].rate_bits, source.cubic[-1].rate_bits])
         axes.plot(ends, [gaussian_limit_db(bits) for bits in ends], color=PALE, linewidth=1.5, label="Shannon's bound")
@@ -56,11 +55,8 @@ def _ratios(axes: Axes, source: Curves) -> None:
 def _gains(axes: Axes, source: Curves) -> None:
     axes.axhline(0, color=INK, linewidth=1.2)
     last = max(point.rate_bits for points in source.tilings.values() for point in points)
-    for tiling, look in TILINGS.items():
-        if tiling == CUBIC:
-            continue
-        points = source.tilings[tiling]
-        x = [point.rate_bits for point in points]
+    for tiling, points in source.tilings.items():
+        look, x = TILINGS[tiling], [point.rate_bits for point in points]
         axes.plot(x, source.gains_db(points), look.marker, ls="-", lw=1, color=look.colour, markersize=5)
         axes.hlines(granular_gain_db(SECOND_MOMENTS[tiling]), last + 0.1, last + 0.5, color=look.colour, linewidth=2)
     dress(axes, x="bits per dimension")

@@ -1,6 +1,6 @@
 """How all figures look: colours that colour-blind readers tell apart, sizes of letters, and how a figure is saved.
 
-The colours are Okabe and Ito's; nothing is told by colour alone, each has its marker.
+The colours are Okabe and Ito's; nothing is told by them alone, but by a marker or a name as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from q2d2.atomic import write_whole
 DPI = 110
 INK, PALE, FAINT = "#26323f", "#8b97a3", "#dfe4e9"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#a8588c", "#e69f00", "#56b4e9"
-SERIES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"), (PALE, "X"))
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#7a6a4f")
 TITLE, LABEL, SMALL = 12, 10.5, 9  # points
 
 
@@ -33,7 +33,7 @@ class Look(NamedTuple):
 
 
 TILINGS = {
-    "rectangular": Look("rectangular", INK, "s"),
+    "rectangular": Look("cubic (FSQ)", INK, "s"),
     "rhombic": Look("rhombic", BLUE, "D"),
     "hexagonal": Look("hexagonal (paper)", SKY, "o"),
     "regular_hexagonal": Look("hexagonal (A2)", VERMILION, "H"),

@@ -18,7 +18,7 @@ from q2d2.figures.style import INK, LABEL, SMALL, TITLE, VERMILION, caption, new
 from q2d2.grid import Grid
 
 COLUMNS = 6
-RATIO = 32.0  # the colours end at so many times the uniform share, and at its reciprocal
+RATIO = 32  # the colours end at so many times the uniform share, and at its reciprocal
 
 
 class Histogram(NamedTuple):
@@ -32,25 +32,25 @@ def tokens_figure(histograms: Sequence[Histogram], what: str) -> Figure:
     """A panel for each pair; `what`: the model and the clips, for the title."""
     columns = min(COLUMNS, len(histograms))
     rows = -(-len(histograms) // columns)
-    figure = new_figure(max(7.0, 2.35 * columns + 0.9), 2.85 * rows + 1.3)
+    figure = new_figure(max(7.0, 2.2 * columns + 0.9), 2.72 * rows + 0.9)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
     for number, (axes, histogram) in enumerate(zip(panels.flat, histograms, strict=False), start=1):
         cells = _panel(axes, number, histogram)
     bar = figure.colorbar(cells, ax=panels, fraction=0.03, aspect=35, pad=0.01)
-    ticks = [1 / 32, 1 / 8, 1 / 2, 1, 2, 8, 32]
-    bar.set_ticks(ticks, labels=["1/32", "1/8", "1/2", "1", "2", "8", "32"], minor=False)
+    ticks = {1 / RATIO: f"≤1/{RATIO}", 1 / 8: "1/8", 1 / 2: "1/2", 1: "1", 2: "2", 8: "8", RATIO: f"≥{RATIO}"}
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
     bar.minorticks_off()
-    bar.set_label("share of the frames, over that of a point among equals", color=INK, fontsize=LABEL)
+    bar.set_label("share of the frames, relative to an equal share", color=INK, fontsize=LABEL)
     bar.ax.tick_params(colors=INK, labelsize=SMALL)
     bar.outline.set_visible(False)
     figure.suptitle(f"Use of the points: {what}", color=INK, fontsize=TITLE, x=0.01, ha="left")
     caption(
         figure,
-        "Each cell is what is rounded to one point of the pair's grid. Crosses: points that never occurred. Below the "
-        "number of the pair: the share of its points that occurred, and the entropy of their frequencies out of what a "
-        "file pays, log2(points).",
+        "Each cell is what is rounded to one point of the pair's grid. White with a cross: points that never occurred. "
+        "Below the number of the pair: the share of its points that occurred, and the entropy of their frequencies out "
+        "of what a file pays, log2(points).",
     )
     return figure
 
@@ -59,18 +59,18 @@ def _panel(axes: Axes, number: int, histogram: Histogram) -> PolyCollection:
     grid, counts = histogram
     x, y = grid.half_width
     use = utilization.use(counts)
-    relative = np.maximum(counts / max(1, use.frames) * use.points, 1e-9)
+    relative = np.ma.masked_equal(counts / max(1, use.frames) * use.points, 0)  # a dead point has no colour
     cells = PolyCollection(
         voronoi_cells(grid.points, (x, y)),
         array=relative,
-        cmap="viridis",
+        cmap="YlGnBu",
         norm=LogNorm(1 / RATIO, RATIO, clip=True),
-        edgecolors="white",
+        edgecolors="#c3ccd4",
         linewidths=0.4,
     )
     axes.add_collection(cells)
     dead = grid.points[counts == 0]
-    axes.plot(*dead.T, "x", color="white", markersize=3.5, markeredgewidth=1.0)
+    axes.plot(*dead.T, "x", color=VERMILION, markersize=2.5, markeredgewidth=0.6)
     axes.set_xlim(-x, x)
     axes.set_ylim(-y, y)
     axes.set_aspect("equal")

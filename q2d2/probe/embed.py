@@ -43,10 +43,6 @@ class Representation(NamedTuple):
     columns: slice
     bitrate_bps: float | None = None  # of what is quantized
 
-    @property
-    def dim(self) -> int:
-        return self.columns.stop - self.columns.start
-
 
 class Embedded(NamedTuple):
     """The vectors of all clips; a row of NaN for a clip that cannot be used, and why, by its number."""

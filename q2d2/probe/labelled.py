@@ -27,7 +27,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A data set with its protocol. The order in which `read` gives the clips depends on the set only, not on the disk."""
+    """A data set with its protocol. In what order `read` gives the clips does not depend on the disk."""
 
     name: str  # what `--set` calls it
     title: str  # the project that gives it out, by which it is found

@@ -65,7 +65,7 @@ def train(
     """A probe for each seed. Targets are 1 for a clip's labels and 0 elsewhere: one 1 in a row, or `multi_label`."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     probes = _initial(inputs.shape[1], targets.shape[1], generators)
-    optimizer = torch.optim.AdamW(probes, lr=training.learning_rate)
+    optimizer = torch.optim.AdamW(probes, lr=training.learning_rate, fused=True)
     batches = math.ceil(len(inputs) / training.batch)
     for epoch in range(training.epochs):
         order = torch.stack([torch.randperm(len(inputs), generator=generator) for generator in generators])

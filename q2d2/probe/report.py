@@ -53,10 +53,11 @@ def report(
     epochs: int,
     kinds: Sequence[Representation],
     labels: Sequence[str],
+    spanned: Mapping[str, int],
     rows: Sequence[Row],
     unusable: Mapping[str, str],
 ) -> str:
-    """Markdown with a line at its end."""
+    """Markdown; `spanned` is the number of dimensions that the vectors of each representation span."""
     own = [row for row in rows if row.representation == "chance"]
     lines = [
         f"{chosen.title}: {chosen.task} ({len(labels)} labels). {codec.config.name}, weights {codec.weights}. "
@@ -64,10 +65,10 @@ def report(
         f"{min(row.train_clips for row in own)} clips or more to train, {sum(row.test_clips for row in own)} tested "
         f"in all. Mean over {max_s:g} s, shorter clips filled up with silence; one linear layer, {epochs} epochs.",
         "",
-        _table(kinds, rows),
+        _table(kinds, spanned, rows),
         "",
-        "± is the standard deviation over the splits, and over the seeds; chance says for every clip what is most "
-        "frequent in training.",
+        "± is the standard deviation over the splits, and over the seeds; dimensions are those that the vectors span, "
+        "which of a code is at most the number of its channels; chance says what is most frequent in training.",
         "",
     ]
     if unusable:
@@ -76,7 +77,7 @@ def report(
     return "\n".join(lines)
 
 
-def _table(kinds: Sequence[Representation], rows: Sequence[Row]) -> str:
+def _table(kinds: Sequence[Representation], spanned: Mapping[str, int], rows: Sequence[Row]) -> str:
     names = list(rows[0].scores)
     headings = [text for name in names for text in (HEADINGS[name], "± splits", "± seeds")]
     lines = []
@@ -84,10 +85,10 @@ def _table(kinds: Sequence[Representation], rows: Sequence[Row]) -> str:
         own = [row for row in rows if row.representation == kind.name]
         kbps = DASH if kind.bitrate_bps is None else f"{kind.bitrate_bps / 1000:.2f}"
         cells = [cell for name in names for cell in _cells(mean(own, name))]
-        lines.append([kind.name, kbps, str(kind.dim), *cells])
+        lines.append([kind.name, kbps, str(spanned[kind.name]), *cells])
     chance = [mean([row for row in rows if row.representation == "chance"], name) for name in names]
     lines.append(["chance", DASH, DASH, *(cell for one in chance for cell in _cells(one))])
-    return markdown(Table(["representation", "kbps", "numbers", *headings], lines))
+    return markdown(Table(["representation", "kbps", "dimensions", *headings], lines))
 
 
 def _cells(one: Mean) -> list[str]:

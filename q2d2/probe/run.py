@@ -76,7 +76,7 @@ def probe(config: ProbeConfig) -> Probe:
     chosen = labelled_set(config.set)
     if config.seeds < 1 or config.epochs < 1:
         raise ValueError(f"{config.seeds} seeds and {config.epochs} epochs train no probe: give 1 or more of each")
-    max_s = chosen.max_s if config.max_s is None else config.max_s
+    max_s = chosen.max_s if config.max_s is None else float(config.max_s)
     if max_s <= 0:
         raise ValueError(f"clips of {max_s:g} s hold nothing: give more")
     codec = checkpoint.load(config.model).to(config.device)
@@ -88,7 +88,9 @@ def probe(config: ProbeConfig) -> Probe:
     labels = numbered(clips)
     usable = [_without(split, embedded, chosen) for split in splits]
     rows = list(_rows(config, chosen, embedder.representations, embedded, labels, usable))
-    text = report(chosen, codec, max_s, config.epochs, embedder.representations, labels.names, rows, unusable)
+    kinds = embedder.representations
+    spanned = {kind.name: _span(embedded.vectors[:, kind.columns]) for kind in kinds}
+    text = report(chosen, codec, max_s, config.epochs, kinds, labels.names, spanned, rows, unusable)
     for name, content in (("rows.csv", _csv(rows)), ("unusable.csv", _listed(unusable)), ("table.md", text)):
         write_whole(config.out / name, content.encode())
     return Probe(rows, unusable, text.rstrip())
@@ -154,6 +156,12 @@ def scored(
         return {"map_macro": macro, "map_weighted": weighted}
     one, other = right.argmax(1).numpy(), said.argmax(1).numpy()
     return {"accuracy": scores.accuracy(one, other), "macro_f1": scores.macro_f1(one, other)}
+
+
+def _span(vectors: Float32[np.ndarray, "clips dim"]) -> int:
+    """Dimensions in which the usable vectors differ."""
+    usable = vectors[~np.isnan(vectors[:, 0])]
+    return int(np.linalg.matrix_rank(usable - usable.mean(axis=0)))
 
 
 def _csv(rows: Sequence[Row]) -> str:

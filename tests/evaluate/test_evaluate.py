@@ -264,7 +264,7 @@ def test_an_evaluation_writes_a_complete_row_for_every_clip_and_system(
         assert [None if pandas.isna(v) else v for v in parquet[name]] == [
             None if r[name] == "" else float(r[name]) for r in rows
         ]
-    assert (out / "table.tex").read_text().count(r"\begin{tabular}") == 3
+    assert (out / "table.tex").read_text().count(r"\begin{tabular}") == 4
 
 
 def test_what_a_metric_lacks_is_a_footnote_and_its_scores_are_dashes(
@@ -308,9 +308,7 @@ def test_sizes_and_tokens_are_those_of_the_files(model: str, tmp_path: Path, spe
     codec = checkpoint.load(model)
     wav = audio.to_mono(audio.read(path)[0])
     rows = found.rows[1:]  # without the original's
-    assert [r.file_bytes for r in rows] == [
-        len(codec.compress(wav, RATE_HZ, rate)) for rate in ("1k", "3k", "7k")
-    ]
+    assert [r.file_bytes for r in rows] == [len(codec.compress(wav, RATE_HZ, rate)) for rate in ("1k", "3k", "7k")]
     frames = 80
     for result, rate in zip(rows, ("1k", "3k", "7k"), strict=True):
         bits = frames * codec.bitrate_bps(rate) / codec.frame_rate_hz
@@ -349,7 +347,14 @@ def test_as_a_program_on_two_processes_it_gives_what_one_gives(
         path = audio_file(speech_like(1.0, seed=ord(name)), name=f"data/{name}.wav")
     config = EvaluateConfig(path.parent, tmp_path / "one", model, ("3k",), (), ("stoi",), jobs=1)
     one = evaluate(config)
-    options = {"--model": model, "--data": path.parent, "--out": tmp_path / "two", "--rates": "3k", "--jobs": 2, "--metrics": "stoi"}
+    options = {
+        "--model": model,
+        "--data": path.parent,
+        "--out": tmp_path / "two",
+        "--rates": "3k",
+        "--jobs": 2,
+        "--metrics": "stoi",
+    }
     done = subprocess.run(
         [
             sys.executable,

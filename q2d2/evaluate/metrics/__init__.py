@@ -3,7 +3,7 @@
 `METRICS` is all of them, in the order of the tables. Nothing heavy is imported before a metric measures.
 """
 
-from q2d2.evaluate.metrics import pesq, stoi
+from q2d2.evaluate.metrics import mel_distance, pesq, si_sdr, stoi, voicing
 from q2d2.evaluate.metrics.base import (
     SAMPLE_RATE_HZ,
     Metric,
@@ -28,6 +28,7 @@ __all__ = [
 
 # The tables, by their titles.
 GROUPED: dict[str, tuple[Metric, ...]] = {
-    "Fidelity to the original": (pesq.WIDE_BAND, pesq.NARROW_BAND, stoi.METRIC),
+    "Fidelity to the original": (pesq.WIDE_BAND, pesq.NARROW_BAND, stoi.METRIC, mel_distance.METRIC, si_sdr.METRIC),
+    "Voice": (voicing.METRIC,),
 }
 METRICS: tuple[Metric, ...] = tuple(metric for group in GROUPED.values() for metric in group)

@@ -1,6 +1,6 @@
 """Multi-scale mel distance: how far apart two log-mel spectrograms are, summed over seven time-frequency resolutions.
 
-The mel loss that Descript's DAC is trained with (Kumar et al. 2023, section 3.5), at our 24 kHz. For each scale, a Hann
+The mel loss that Descript's DAC is trained with (Kumar et al. 2023), at our 24 kHz. For each scale, a Hann
 window of w samples, n mel bands, a frame every w / 4 samples, the signal mirrored at both ends:
 
     mean over bands and frames of |log10 max(M x, 1e-5) - log10 max(M y, 1e-5)|

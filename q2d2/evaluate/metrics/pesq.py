@@ -1,7 +1,7 @@
 """PESQ (ITU-T P.862): how a listener would rate the decoded signal beside the original, from 1 to about 4.6.
 
-Through the package `pesq`, at 16 kHz, as WavTokenizer's evaluation does. Wide band is P.862.2; narrow band hears both as
-over a telephone (P.862 with the mapping of P.862.1). The two are not comparable.
+Through the package `pesq`, at 16 kHz, as WavTokenizer's evaluation does. Wide band is P.862.2; narrow band hears both
+as over a telephone (P.862 with the mapping of P.862.1). The two are not comparable.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019): how much of the decoded signal is the original
-times some factor, against everything else in it.
+"""Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019): how much of the decoded signal is a multiple
+of the original, against everything else in it.
 
-Sample by sample, so a phase that no ear minds costs as much as noise: the codecs that resynthesise score low, below
-0 dB too, and sound better than the number. Both signals lose their mean first, as is usual (a constant offset is not
-heard). Capped at +-CAP_DB, since an exact copy has no distortion to divide by.
+Sample by sample, so a phase that no ear minds costs as much as noise: codecs that resynthesise score low, even below
+0 dB, and sound better than the number. Both signals lose their mean first, as is usual: a constant offset is not heard.
+Capped at +-CAP_DB, since an exact copy has no distortion to divide by.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CAP_DB = 100.0
 
 
 def si_sdr(reference: Signal, decoded: Signal) -> float:
-    """10 log10(|a s|^2 / |d - a s|^2), s the original, d the decoded signal, a = <d, s> / <s, s>: equations 2 and 4."""
+    """10 log10(|a s|^2 / |d - a s|^2), s the original, d the decoded signal, a = <d, s> / <s, s>."""
     original, other = _centred(reference, "original"), _centred(decoded, "decoded signal")
     target = np.dot(other, original) / np.dot(original, original) * original
     kept, lost = np.sum(target**2), np.sum((other - target) ** 2)
