@@ -12,11 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from q2d2.benchmark.measure import Setting
 from q2d2.benchmark.rows import Line, varying
 
 INK, PALE = "#26323f", "#8b97a3"
 # Okabe and Ito's, which differ for colour-blind eyes as well
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c99", "#5c6b73")
+MARKERS = "osD^vPX*"
 
 
 def speed_figure(found: Sequence[Line]) -> Figure:
@@ -46,40 +48,39 @@ def _round_below(value: float) -> float:
 
 
 def _curves(axes: Axes, found: Sequence[Line], value: Callable[[Line], float]) -> None:
+    """One for each codec and setting, durations apart."""
     codecs = list(dict.fromkeys(line.system for line in found))
-    labels = dict.fromkeys(_label(line, varying(found)) for line in found)
-    markers = dict(zip(dict.fromkeys(_variant(line) for line in found), "osD^vPX*" * 8, strict=False))
-    for label in labels:
-        own = sorted(
-            (line for line in found if _label(line, varying(found)) == label), key=lambda line: line.setting.duration_s
-        )
+    variants = list(dict.fromkeys(_variant(line) for line in found))
+    shown = varying(variants)
+    for system, variant in dict.fromkeys((line.system, _variant(line)) for line in found):
+        own = [line for line in found if (line.system, _variant(line)) == (system, variant)]
+        own.sort(key=lambda line: line.setting.duration_s)
         axes.plot(
             [line.setting.duration_s for line in own],
             [value(line) for line in own],
-            color=COLOURS[codecs.index(own[0].system) % len(COLOURS)],
-            linestyle="-" if own[0].setting.way == "clip" else "--",
-            marker=markers[_variant(own[0])],
+            color=COLOURS[codecs.index(system) % len(COLOURS)],
+            linestyle="-" if variant.way == "clip" else "--",
+            marker=MARKERS[variants.index(variant) % len(MARKERS)],
             markersize=6.5,
-            markerfacecolor="white" if own[0].setting.way == "stream" else None,
+            markerfacecolor=None if variant.way == "clip" else "white",
             linewidth=1.8,
-            label=label,
+            label=_label(system, variant, shown),
         )
 
 
-def _variant(line: Line) -> tuple[object, ...]:
-    """A setting without its duration: what a codec has several curves for."""
-    return line.setting[:-1]
+def _variant(line: Line) -> Setting:
+    """What a codec has several curves for."""
+    return line.setting._replace(duration_s=0.0)
 
 
-def _label(line: Line, shown: Sequence[str]) -> str:
-    setting = line.setting
+def _label(system: str, setting: Setting, shown: Sequence[str]) -> str:
     texts = {
         "device": setting.device,
         "threads": f"{setting.threads} thread{'s' if setting.threads > 1 else ''}",
         "batch": f"batch {setting.batch}",
     }
     way = ["stream"] if setting.way == "stream" else []
-    return ", ".join([line.system, *(texts[name] for name in shown), *way])
+    return ", ".join([system, *(texts[name] for name in shown), *way])
 
 
 def _axes(axes: Axes, title: str, durations_s: Sequence[float]) -> None:

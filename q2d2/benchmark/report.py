@@ -28,6 +28,11 @@ class Facts(NamedTuple):
     def reference(self) -> str:
         return self.config.reference or self.config.systems[0]
 
+    @property
+    def shown(self) -> list[str]:
+        """Which settings need a column."""
+        return varying(row.setting for row in self.rows if row.setting is not None)
+
 
 def markdown(facts: Facts) -> str:
     """Everything."""
@@ -57,11 +62,10 @@ def latex(facts: Facts) -> str:
 
 def speed_table(facts: Facts) -> Table:
     """A line for each codec and setting, those without numbers last; settings that never change are left out."""
-    shown = varying(facts.lines)
     columns: list[tuple[str, Callable[[Line], Cell | str]]] = [
         ("codec", lambda line: line.system),
         ("way", lambda line: line.setting.way),
-        *((name, lambda line, name=name: str(getattr(line.setting, name))) for name in shown),
+        *((name, lambda line, name=name: str(getattr(line.setting, name))) for name in facts.shown),
         ("audio, s", lambda line: f"{line.setting.duration_s:g}"),
         ("encode, ×", lambda line: _digits(1 / line.encode_rtf)),
         ("decode, ×", lambda line: _digits(1 / line.decode_rtf)),
@@ -79,7 +83,7 @@ def speed_table(facts: Facts) -> Table:
             known = {"codec": row.system}
             if row.setting is not None:
                 known |= {"audio, s": f"{row.setting.duration_s:g}"}
-                known |= {name: str(getattr(row.setting, name)) for name in ("way", *shown)}
+                known |= {name: str(getattr(row.setting, name)) for name in ("way", *facts.shown)}
             table.append([known.get(heading, absent(row.note)) for heading, _ in columns])
     return Table([heading for heading, _ in columns], table)
 
@@ -107,7 +111,7 @@ def _extent(facts: Facts) -> str:
         "threads": f"threads: {config.threads[0]}",
         "batch": f"batch {config.batches[0]}",
     }
-    fixed = [text for name, text in same.items() if name not in varying(facts.lines)]
+    fixed = [text for name, text in same.items() if name not in facts.shown]
     rounds = "1 round" if config.repeats == 1 else f"medians over {config.repeats} rounds, the codecs in turn"
     return "; ".join([facts.where, *([", ".join(fixed)] if fixed else []), rounds])
 

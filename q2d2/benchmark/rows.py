@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -76,9 +76,10 @@ def _line(system: str, setting: Setting, measured: Sequence[Measured]) -> Line:
     )
 
 
-def varying(found: Sequence[Line]) -> list[str]:
+def varying(settings: Iterable[Setting]) -> list[str]:
     """Which of device, threads and batch are not the same everywhere."""
-    return [name for name in ("device", "threads", "batch") if len({getattr(line.setting, name) for line in found}) > 1]
+    found = list(settings)
+    return [name for name in ("device", "threads", "batch") if len({getattr(setting, name) for setting in found}) > 1]
 
 
 def rows_csv(rows: Sequence[Row]) -> str:

@@ -35,6 +35,7 @@ class Benchmark(NamedTuple):
     lines: list[Line]
     described: dict[str, Description | str]  # by the name of the codec; a text where there is none, and why
     report: str  # Markdown
+    errors: list[str]  # what failed, and why: a line each; that a package is missing is no failure
     notes: list[str]  # what was left out, and why: a line each
 
 
@@ -46,18 +47,17 @@ def benchmark(config: BenchmarkConfig) -> Benchmark:
     """
     for device in config.devices:
         check_device(device)
-    where = machine(config.devices)
+    where, candidates = machine(config.devices), systems(config)
+    described, errors = _described(candidates, config.threads[0])
     config.out.mkdir(parents=True, exist_ok=True)
-    for name in (ROWS, SYSTEMS, TABLE, LATEX, PICTURE):  # those of an earlier run say nothing of this one
+    for name in (ROWS, TABLE, LATEX, PICTURE):  # those of an earlier run say nothing of this one
         (config.out / name).unlink(missing_ok=True)
-    candidates = systems(config)
-    described: dict[str, Description | str] = {}
-    for system in tqdm(candidates, desc="counting", unit="codec", disable=None):
-        described[system.name] = _described(system, config.threads[0])
-        write_whole(config.out / SYSTEMS, systems_csv(described).encode())
+    write_whole(config.out / SYSTEMS, systems_csv(described).encode())
     rows = [Row(name, None, 0, None, found) for name, found in described.items() if isinstance(found, str)]
     for row in _measured(config, candidates, described):
         rows.append(row)
+        if row.setting is not None and row.measured is None:
+            errors.append(f"{row.system}, {row.setting.way} of {row.setting.duration_s:g} s: {row.note}")
         write_whole(config.out / ROWS, rows_csv(rows).encode())
     write_whole(config.out / ROWS, rows_csv(rows).encode())  # also if there was nothing to measure
     found = lines(rows, config.reference or config.systems[0])
@@ -65,7 +65,7 @@ def benchmark(config: BenchmarkConfig) -> Benchmark:
     text = report.markdown(facts)
     write_whole(config.out / TABLE, text.encode())
     write_whole(config.out / LATEX, report.latex(facts).encode())
-    return Benchmark(rows, found, described, text.rstrip(), _drawn(config.out / PICTURE, found))
+    return Benchmark(rows, found, described, text.rstrip(), errors, _drawn(config.out / PICTURE, found))
 
 
 def settings(config: BenchmarkConfig) -> list[Setting]:
@@ -79,12 +79,19 @@ def settings(config: BenchmarkConfig) -> list[Setting]:
     ]
 
 
-def _described(system: System, threads: int) -> Description | str:
-    """What does not depend on the setting, or why it cannot be had."""
-    try:
-        return isolated(describe, system, threads)
-    except (ImportError, *FAILURES) as error:
-        return _why(error)
+def _described(candidates: Sequence[System], threads: int) -> tuple[dict[str, Description | str], list[str]]:
+    """What does not depend on the setting, or why it cannot be had; and a line for each whose process failed."""
+    described: dict[str, Description | str] = {}
+    errors = []
+    for system in tqdm(candidates, desc="counting", unit="codec", disable=None):
+        try:
+            described[system.name] = isolated(describe, system, threads)
+        except ImportError as error:
+            described[system.name] = _why(error)
+        except FAILURES as error:
+            described[system.name] = _why(error)
+            errors.append(f"{system.name}: {_why(error)}")
+    return described, errors
 
 
 def _why(error: Exception) -> str:

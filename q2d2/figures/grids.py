@@ -57,7 +57,7 @@ def grids_figure() -> Figure:
     caption(
         figure,
         "In the plane: a cell is what is rounded to its point, and the frame the box from -l/2 to l/2 that the bounded "
-        "channels fill. Colours tell the cosets apart: the rectangle and its midpoints, even and odd rows.",
+        "channels fill. Colours tell cosets apart: rectangle and midpoints, even and odd rows.",
         "In space: a cell of each lattice, all of one volume, and the points whose cells share a face with it. The "
         "normalized second moment is the squared error at high rate; in brackets, what it gains over cubic.",
     )
@@ -87,7 +87,7 @@ def _tiling(axes: Axes, name: str, grid: Grid) -> None:
 
 
 def _solid(axes: Axes3D, name: str, points: Float[np.ndarray, "points 3"], second_moment: float) -> None:
-    faces, neighbours = _cell(points)
+    faces, neighbours = cell_in_space(points)
     axes.add_collection3d(
         Poly3DCollection(faces, facecolors=FILLS[0], edgecolors=BLUE, linewidths=1.2, alpha=0.75, shade=False)
     )
@@ -108,10 +108,13 @@ def _titles(axes: Axes, name: str, text: str) -> None:
     axes.annotate(text, (0.5, 1.03), xycoords="axes fraction", color=INK, fontsize=SMALL, ha="center")
 
 
-def _cell(
+def cell_in_space(
     points: Float[np.ndarray, "points 3"],
-) -> tuple[list[Float[np.ndarray, "corners 3"]], Float[np.ndarray, "neighbours 3"]]:
-    """The faces of the Voronoi cell of the point at 0, which lies inside the hull of the others, and what is beyond."""
+) -> tuple[list[Float[np.ndarray, "_ 3"]], Float[np.ndarray, "neighbours 3"]]:
+    """The faces of the Voronoi cell of the point nearest to 0, and that point before those beyond its faces.
+
+    The cell must not reach to infinity: the point lies among others on all sides.
+    """
     diagram = package("scipy.spatial").Voronoi(points)
     middle = int((points**2).sum(-1).argmin())
     faces, neighbours = [], [points[middle]]

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 
-from q2d2.figures.style import INK, SMALL
+from q2d2.figures.style import INK, SMALL, settle
 
 
 class Named(NamedTuple):
@@ -31,10 +31,10 @@ class Named(NamedTuple):
 # Where a name may stand: direction from the point, and which end of the text is there. The freest place is taken, of
 # equals the first.
 _SIDES = (
-    (1, 0, "left", "center"),
-    (-1, 0, "right", "center"),
-    (0, 1, "center", "bottom"),
-    (0, -1, "center", "top"),
+    (1.0, 0.0, "left", "center"),
+    (-1.0, 0.0, "right", "center"),
+    (0.0, 1.0, "center", "bottom"),
+    (0.0, -1.0, "center", "top"),
     (0.7, 0.7, "left", "bottom"),
     (0.7, -0.7, "left", "top"),
     (-0.7, 0.7, "right", "bottom"),
@@ -45,7 +45,7 @@ _SIDES = (
 def name_points(figure: Figure, panels: Sequence[tuple[Axes, Sequence[Named]]]) -> None:
     """Write the names of each panel's points, when all else is in its place."""
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()  # lays out: from here on the points' places on the page are known
+    settle(figure)  # from here on the points' places on the page are known
     for axes, points in panels:
         frame = axes.get_window_extent(renderer)
         taken = [*_along_lines(axes), *(box for point in points for box in _boxes(axes, point, figure.dpi / 72))]
@@ -98,7 +98,7 @@ def _along_lines(axes: Axes) -> list[Bbox]:
         corners = line.get_transform().transform(line.get_xydata())
         for start, end in pairwise(corners):
             for x, y in np.linspace(start, end, max(2, int(np.abs(end - start).max() / 6))):
-                boxes.append(_around(x, y, 3, 2))
+                boxes.append(_around(x, y, 3.0, 2.0))
     return boxes
 
 
@@ -106,7 +106,7 @@ def _around(x: float, y: float, half_width: float, half_height: float) -> Bbox:
     return Bbox.from_extents(x - half_width, y - half_height, x + half_width, y + half_height)
 
 
-def _shared(one: Bbox, other: Bbox) -> float:
+def _shared(one: BboxBase, other: BboxBase) -> float:
     """The area that two boxes have in common."""
     both = Bbox.intersection(one, other)
     return 0.0 if both is None else both.width * both.height

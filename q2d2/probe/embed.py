@@ -76,9 +76,11 @@ class Embedder:
 
     @torch.inference_mode()
     def __call__(self, wav: Float32[Tensor, "batch samples"]) -> Float32[Tensor, "batch columns"]:
-        hop = self.codec.hop
-        whole = torch.nn.functional.pad(wav, (0, -wav.shape[1] % hop))
-        latent = self.codec.encoder(whole)
+        hop, context = self.codec.hop, self.codec.encoder.context or 0
+        # as `Codec.encode` does: silence around the signal, and whole frames
+        around = torch.nn.functional.pad(wav, (context * hop, -wav.shape[1] % hop + context * hop))
+        latent = self.codec.encoder(around)
+        latent = latent[:, context : latent.shape[1] - context]
         indices = self.codec.quantizer(latent).indices
         kinds = [self.codec.quantizer.indices_to_features(indices[..., :pairs]) for pairs in self._pairs]
         return torch.cat([kind.mean(1) for kind in [*kinds, latent, self._mel(wav)]], dim=1).float()

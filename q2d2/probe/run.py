@@ -22,7 +22,7 @@ from q2d2.atomic import write_whole
 from q2d2.probe import linear, scores
 from q2d2.probe.embed import Embedded, Embedder, Representation, embed
 from q2d2.probe.labelled import Clip, LabelledSet, ProbeError
-from q2d2.probe.report import Row, report
+from q2d2.probe.report import CHANCE, Findings, Row, report
 from q2d2.probe.sets import labelled_set
 from q2d2.probe.splitting import Split
 
@@ -88,9 +88,20 @@ def probe(config: ProbeConfig) -> Probe:
     labels = numbered(clips)
     usable = [_without(split, embedded, chosen) for split in splits]
     rows = list(_rows(config, chosen, embedder.representations, embedded, labels, usable))
-    kinds = embedder.representations
-    spanned = {kind.name: _span(embedded.vectors[:, kind.columns]) for kind in kinds}
-    text = report(chosen, codec, max_s, config.epochs, kinds, labels.names, spanned, rows, unusable)
+    text = report(
+        Findings(
+            chosen=chosen,
+            data=config.data.resolve().name,
+            labels=labels.names,
+            model=f"{codec.config.name}, weights {codec.weights}",
+            max_s=max_s,
+            epochs=config.epochs,
+            kinds=embedder.representations,
+            spanned={kind.name: _span(embedded.vectors[:, kind.columns]) for kind in embedder.representations},
+            rows=rows,
+            unusable=unusable,
+        )
+    )
     for name, content in (("rows.csv", _csv(rows)), ("unusable.csv", _listed(unusable)), ("table.md", text)):
         write_whole(config.out / name, content.encode())
     return Probe(rows, unusable, text.rstrip())
@@ -132,7 +143,7 @@ def _rows(
             count = (len(split.train), len(split.test))
             right = labels.targets[split.test]
             often = labels.targets[split.train].mean(0).expand_as(right)
-            yield Row("chance", split.name, None, *count, scored(right, often, chosen.multi_label))
+            yield Row(CHANCE, split.name, None, *count, scored(right, often, chosen.multi_label))
             for kind in kinds:
                 inputs = vectors[:, kind.columns]
                 probes = linear.train(

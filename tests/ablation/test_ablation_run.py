@@ -239,7 +239,7 @@ def test_a_model_that_fails_is_told_and_the_others_go_on(config: AblateConfig, h
 
 
 def test_a_budget_in_minutes_counts_its_steps(config: AblateConfig) -> None:
-    config = replace(config, steps=None, minutes=0.03)
+    config = replace(config, steps=None, minutes=0.06)
     (cell,) = config.cells
     finish(config, cell)
     (row,) = read(config.result_of(cell))

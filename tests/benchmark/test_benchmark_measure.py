@@ -10,7 +10,7 @@ from torch import nn
 from q2d2.benchmark import measure as measuring
 from q2d2.benchmark.isolation import isolated
 from q2d2.benchmark.measure import Pass, Setting, clip, device_clock, measure, peak_mib, stream
-from q2d2.benchmark.systems import Subject
+from q2d2.benchmark.systems import Preset, Subject
 
 CPU = torch.device("cpu")
 SETTING = Setting("cpu", threads=1, batch=2, way="clip", duration_s=5.0)
@@ -65,6 +65,14 @@ def test_a_stream_is_timed_in_turns():
     subject = _subject(None, None, codec, sample_rate_hz=10)
     once = stream(subject, SETTING._replace(batch=1, way="stream", duration_s=8.0), clock)
     assert once == Pass(encode_s=4, decode_s=30, first_s=12, heard_s=4)
+
+
+def test_a_real_stream_begins_after_two_windows():
+    """Of 28.8 s each, and with what the encoder sees after them."""
+    found = measure(Preset("tiny"), SETTING._replace(batch=1, way="stream", duration_s=70.0))
+    [once] = found.passes
+    assert (found.audio_s, once.heard_s) == (70.0, 58.0)  # it comes in blocks of a second
+    assert 0 < once.first_s < once.both_s and min(once.encode_s, once.decode_s) > 0
 
 
 def test_measuring_warms_up_and_fills_a_round(monkeypatch):

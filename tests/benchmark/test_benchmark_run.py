@@ -38,18 +38,14 @@ def inline(monkeypatch):
 
 
 def test_a_benchmark_writes_rows_tables_and_a_picture(tmp_path):
-    config = BenchmarkConfig(out=tmp_path / "speed", presets=("tiny",), durations_s=(30.0,), repeats=1)
+    config = BenchmarkConfig(out=tmp_path / "speed", presets=("tiny",), durations_s=(1.0,), repeats=1)
     result = benchmark(config)
-    rows = _rows(config.out)
-    assert [(row["system"], row["way"], row["duration_s"]) for row in rows] == [
-        ("tiny", "clip", "30.0"),
-        ("tiny", "stream", "30.0"),
-    ]
-    for row, line in zip(rows, result.lines, strict=True):
-        encode, decode, both, best = (float(row[f"{what}rtf"]) for what in ("encode_", "decode_", "", "best_"))
-        assert 0 < encode < both and 0 < decode < both and best <= both and row["note"] == ""
-        assert 50 < float(row["start_mib"]) < float(row["peak_mib"]) < 4000
-        assert (line.setting.way, line.rtf) == (row["way"], pytest.approx(both, rel=1e-5))
+    [row], [line] = _rows(config.out), result.lines
+    assert (row["system"], row["way"], row["duration_s"], row["passes"]) == ("tiny", "clip", "1.0", "10")
+    encode, decode, both, best = (float(row[f"{what}rtf"]) for what in ("encode_", "decode_", "", "best_"))
+    assert 0 < encode < both and 0 < decode < both and best <= both and row["note"] == ""
+    assert 50 < float(row["start_mib"]) < float(row["peak_mib"]) < 4000
+    assert (line.system, line.rtf) == ("tiny", pytest.approx(both, rel=1e-5))
     assert result.report == (config.out / "table.md").read_text().rstrip()
     assert (config.out / "table.tex").read_text().count(r"\end{tabular}") == 2
     assert (config.out / "systems.csv").read_text().startswith("system,sample_rate_hz,encoder_parameters")
@@ -98,6 +94,7 @@ def test_what_fails_is_a_row_that_says_so(tmp_path, inline, monkeypatch):
     failed = [row for row in _rows(tmp_path) if row["note"]]
     assert [(row["system"], row["duration_s"], row["rtf"]) for row in failed] == [("tiny-paper-1k", "2.0", "")]
     assert len(_rows(tmp_path)) == 4 + 3
+    assert result.errors == ["tiny-paper-1k, clip of 2 s: its process died"]
     assert "| tiny-paper-1k | clip | 2 | –[^1] |" in result.report and "[^1]: its process died" in result.report
 
 
@@ -141,7 +138,17 @@ def test_peers_stand_beside_ours(tmp_path, inline, monkeypatch):
     assert "the package nowhere is not installed: pip install nowhere" in result.report
     assert [row["system"] for row in _rows(tmp_path) if row["rtf"] == ""] == ["absent"]
     assert {line.system: line.ratio for line in result.lines} == {"tiny": 1, "stand-in": 1}
-    assert "time / stand-in" in result.report
+    assert "time / stand-in" in result.report and result.errors == []
+
+
+def test_what_fails_while_it_is_counted_is_not_measured(tmp_path, inline, monkeypatch):
+    def unlucky() -> neural.Network:
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(neural, "NETWORKS", {"unlucky": unlucky})
+    result = benchmark(BenchmarkConfig(out=tmp_path, presets=("tiny",), peers=("unlucky",), durations_s=(1.0,)))
+    assert {name for name, _, _ in inline} == {"tiny"}
+    assert result.errors == ["unlucky: out of memory"] and "[^1]: out of memory" in result.report
 
 
 def test_nothing_measured_is_a_table_all_the_same(tmp_path, inline, monkeypatch):
@@ -191,8 +198,8 @@ def test_a_process_that_dies_is_an_error_here():
 )
 def test_what_makes_no_sense_is_said_before_the_work(tmp_path, inline, options, message):
     with pytest.raises(ValueError, match=message):
-        benchmark(BenchmarkConfig(out=tmp_path, **options))
-    assert inline == []
+        benchmark(BenchmarkConfig(out=tmp_path / "speed", **options))
+    assert inline == [] and not (tmp_path / "speed").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -4,8 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from matplotlib.collections import PolyCollection
-from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from matplotlib.collections import PathCollection, PolyCollection
 from PIL import Image
 
 from q2d2.analyze import distortion
@@ -13,7 +12,7 @@ from q2d2.analyze.dependence import Dependence
 from q2d2.evaluate.rows import Row
 from q2d2.figures import style
 from q2d2.figures.dependence import dependence_figure
-from q2d2.figures.grids import SHOWN, SOLIDS, grids_figure
+from q2d2.figures.grids import SHOWN, SOLIDS, cell_in_space, grids_figure
 from q2d2.figures.labels import Named, name_points
 from q2d2.figures.measuring import PairDependence, curves
 from q2d2.figures.quality import family, left_out, quality_figure
@@ -46,13 +45,24 @@ def test_grids_have_their_cells_points_and_bits():
         assert f"{grid.num_points} points, {np.log2(grid.num_points):.2f} bits" in texts(axes)[0]
 
 
-def test_cells_of_space_are_the_known_solids():
-    """Cube, truncated octahedron and rhombic dodecahedron, by their faces."""
-    faces = {}
-    for axes, (name, _, _) in zip(grids_figure().axes[len(SHOWN) :], SOLIDS, strict=True):
-        [solid] = [part for part in axes.collections if isinstance(part, Poly3DCollection)]
-        faces[name] = sorted(len(face) for face in solid._faces)
-    assert list(faces.values()) == [[4] * 6, [4] * 6 + [6] * 8, [4] * 12]
+@pytest.mark.parametrize(
+    ("solid", "corners", "volume"),
+    [
+        (SOLIDS[0], [4] * 6, 1),  # cube
+        (SOLIDS[1], [4] * 6 + [6] * 8, 1 / 2),  # truncated octahedron
+        (SOLIDS[2], [4] * 12, 1 / 4),  # rhombic dodecahedron
+    ],
+)
+def test_cells_of_space_are_the_known_solids(solid, corners, volume):
+    faces, neighbours = cell_in_space(solid[2])
+    assert sorted(map(len, faces)) == corners and len(neighbours) == 1 + len(faces)
+    pyramids = 0.0
+    for face, neighbour in zip(faces, neighbours[1:], strict=True):
+        height = np.linalg.norm(neighbour) / 2
+        assert face @ neighbour / np.linalg.norm(neighbour) == pytest.approx([height] * len(face))
+        fan = np.cross(face[1:-1] - face[0], face[2:] - face[0])  # corners run around the face
+        pyramids += np.linalg.norm(fan, axis=1).sum() / 2 * height / 3
+    assert pyramids == pytest.approx(volume)
 
 
 # -- dependence --------------------------------------------------------------------------------------------------------
@@ -113,7 +123,7 @@ def test_tokens_have_cells_and_crosses_on_dead_points():
         assert np.stack(crosses.get_data(), 1) == pytest.approx(histogram.grid.points[histogram.counts == 0])
     assert texts(figure.axes[0]) == ["100 % used, 2.32 of 2.32 bits"]
     assert texts(figure.axes[1]) == ["33 % used, 1.00 of 2.58 bits"]
-    assert figure.axes[0].collections[0].get_array() == pytest.approx(np.ones(5))  # equal shares
+    assert np.asarray(figure.axes[0].collections[0].get_array()) == pytest.approx(np.ones(5))  # equal shares
     assert figure.axes[1].collections[0].get_array().mask.tolist() == [False, True, False, True, True, True]
 
 
@@ -148,8 +158,11 @@ def test_quality_has_every_sized_system_at_its_rate():
     }
     [joined] = [line for line in axes.get_lines() if line.get_linestyle() != "None" and len(line.get_xdata()) == 2]
     assert np.asarray(joined.get_xdata()) == pytest.approx([1, 3])
-    sizes = sorted(float(dots.get_sizes()[0]) for dots in axes.collections if len(dots.get_offsets()) == 1)
-    assert 300 * 0.3 in sizes and 100 * 0.3 in sizes  # tokens a second
+    dots = [part for part in axes.collections if isinstance(part, PathCollection) and part.get_offsets().size]
+    areas = [float(dot.get_sizes()[0]) for dot in dots]
+    assert areas[1] == pytest.approx(3 * areas[0])  # 100 and 300 tokens a second
+    fills = [dot.get_facecolor()[0, :3].tolist() == [1, 1, 1] for dot in dots]
+    assert fills == [False, False, True]  # Opus has none
     assert left_out(ROWS) == ["demo page is not in the quality figure: its size is not known"]
 
 
@@ -182,9 +195,9 @@ def test_the_original_is_a_line_where_its_score_is_not_the_perfect_one(monkeypat
 
 
 def test_names_cover_neither_each_other_nor_points_nor_the_frame():
-    figure = style.new_figure(5, 4)
+    figure = style.new_figure(5.0, 4.0)
     axes = figure.subplots()
-    places = [(0.5, 0.5), (0.55, 0.5), (0.5, 0.57), (0.97, 0.5), (0.5, 0.98), (0.6, 0.52)]
+    places = [(0.5, 0.5), (0.55, 0.5), (0.5, 0.57), (0.97, 0.5), (0.5, 0.98), (0.45, 0.54)]
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     points = [Named(f"a long name {n}", x, y, 4.0, y - 0.01, y + 0.01) for n, (x, y) in enumerate(places)]

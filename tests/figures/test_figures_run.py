@@ -2,10 +2,12 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import make_speech_like
+from matplotlib.figure import Figure
 from small_codecs import TINY, make_codec
 
 from q2d2.baselines import FSQConfig
@@ -15,7 +17,7 @@ from q2d2.benchmark.rows import rows_csv as speed_csv
 from q2d2.checkpoint import save
 from q2d2.evaluate.metrics.base import MissingExtraError
 from q2d2.evaluate.rows import Row, rows_csv, tokens_csv
-from q2d2.figures import FiguresConfig, drawing, make_figures, measuring
+from q2d2.figures import FiguresConfig, drawing, make_figures, measuring, style
 from q2d2.grid import BCCGrid
 from q2d2.quantizer import Q2D2Config
 
@@ -24,6 +26,10 @@ from q2d2.quantizer import Q2D2Config
 def quick(monkeypatch):
     """Less of everything that is only measured more exactly."""
     monkeypatch.setattr(drawing, "FRAMES", 100)
+    monkeypatch.setattr(measuring, "curves", partial(measuring.curves, bits=(2.0,)))
+    monkeypatch.setattr(style, "DPI", 30)
+    monkeypatch.setattr(style, "pdf", lambda figure: b"%PDF")
+    monkeypatch.setattr(drawing, "grids_figure", lambda: Figure((1, 1)))  # has its own tests
     monkeypatch.setattr(measuring, "BASELINE", replace(measuring.BASELINE, surrogates=3))
 
 

@@ -77,17 +77,18 @@ def _cache() -> Path:
 @lru_cache(maxsize=1)
 def _network(path: Path) -> nn.Module:
     """The network with the weights of a file; ValueError if they are another's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch, on the weight norm in it
-        network = package("utmos_pytorch.utmos_torch").UTMOSModel().eval()
     try:
         found = _renamed(dict(torch.load(path, "cpu", weights_only=True)))
     except Exception as error:  # of many unrelated kinds
         raise ValueError(f"{path}: is no file of weights; give {_either()}") from error
+    with warnings.catch_warnings(), torch.device("meta"):  # 95 M random numbers are not drawn
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, on the weight norm in it
+        network = package("utmos_pytorch.utmos_torch").UTMOSModel().eval()
     absent = [name for name in network.state_dict() if name not in found]
     if absent:
         raise ValueError(f"{path}: holds no weights of UTMOS22, {absent[0]} is not in it; give {_either()}")
-    network.load_state_dict({name: found[name] for name in network.state_dict()})  # others are left from training
+    # others are left from training
+    network.load_state_dict({name: found[name] for name in network.state_dict()}, assign=True)
     return network
 
 

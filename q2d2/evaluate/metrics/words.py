@@ -1,10 +1,11 @@
 """WER: how many of an original's words are lost, replaced or added in the decoded signal, as Whisper base hears them.
 
-The reference is what was written down, if it was; then Whisper's own mistakes count as well, and no codec reaches 0.
+The reference is what was written down, if it was; then Whisper's own mistakes count as well, on the original too.
 Otherwise it is what Whisper hears in the original: then this measures what the codec has changed, 0 for the identity.
 Punctuation and case do not count; numbers stay as they are written. For languages that put spaces between words.
 
-The weights come as two halves in two packages of somebody's (OpenAI's weights, MIT, as CTranslate2 wants them).
+The weights (OpenAI's, MIT, in the form that faster-whisper reads) come as two halves in two packages, and are joined in
+memory.
 """
 
 from __future__ import annotations

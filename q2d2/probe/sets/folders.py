@@ -59,10 +59,10 @@ def split_folders(clips: Sequence[Clip]) -> list[Split]:
 
 FOLDERS = LabelledSet(
     name="folders",
-    title="labelled clips",
+    title="the clips",
     task="labels of one's own",
     max_s=10.0,
     read=read_folders,
     splits=split_folders,
-    protocol="as the table says, else by speaker, else random: 80 % train, 10 % are held out, 10 % test",
+    protocol="as the table says; else speaker by speaker, or in five groups of them; else a random tenth tests",
 )
