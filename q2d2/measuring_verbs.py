@@ -81,6 +81,8 @@ def benchmark() -> type[Verb]:
 
             found = run_benchmark(self.config)
             print(found.report)
+            for line in [*found.errors, *found.notes]:
+                say(line)
             return int(bool(found.errors))
 
     return Benchmark

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from q2d2.console import one_line
 
@@ -44,8 +44,7 @@ def in_processes(
                 process.start()
                 there.close()  # the child's copy is the only one: it is closed when the child is gone
                 running[here] = _Running(number, process)
-            for answer in wait(list(running)):
-                assert isinstance(answer, Connection)
+            for answer in cast(list[Connection], wait(list(running))):
                 ended = running.pop(answer)
                 yield items[ended.number], _outcome(answer, ended.process)
     finally:
@@ -61,9 +60,8 @@ def _outcome(answer: Connection, process: BaseProcess) -> str | None:
     except EOFError:
         process.join()
         code = process.exitcode or 0
-        return (
-            f"its process was killed by {signal.Signals(-code).name}" if code < 0 else f"its process left with {code}"
-        )
+        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with {code}"
+        return f"its process {ended}"
     process.join()
     return error
 

@@ -52,13 +52,13 @@ class AblateConfig:
     discriminators: Literal["recipe", "none"] = "recipe"
     """those of each model's recipe, or reconstruction alone"""
     batch: int | None = None
-    """rows of a batch (default: the recipe's)"""
+    """rows of a batch, in place of the recipe's"""
     seconds: float | None = None
-    """of a row (default: the recipe's)"""
+    """of a row, in place of the recipe's"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """of the networks in training, for all models alike"""
     device: Literal["cpu", "cuda"] | None = None
-    """where to train (default: a GPU if there is one)"""
+    """where to train; if not said, on a GPU if there is one"""
     threads: int = 1
     """of each training; sums of floats depend on it"""
     jobs: int = 2
