@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What tokens know of the vowel of a syllable that a new speaker says in another language: 583 recorded syllables (ba, nye, chi, ...) of seven languages
+# What tokens know of the vowel of a syllable that a new speaker says in another language: 583 recorded syllables (ba, chi, llo, ...) of seven languages
 # in Debian's klettres-data (GPL-2+), one speaker a language, each of whom tests once. The label is the last letter of the file's name.
 # $1: a folder for the package, $2: the folder for rows and table. Needs apt-get and dpkg-deb; a minute and a half of one core.
 set -euo pipefail

@@ -49,8 +49,8 @@ def tokens_figure(histograms: Sequence[Histogram], what: str) -> Figure:
     caption(
         figure,
         "Each cell is what is rounded to one point of the pair's grid. White with a cross: points that never occurred. "
-        "Below the number of the pair: the share of its points that occurred, and the entropy of their frequencies out "
-        "of what a file pays, log2(points).",
+        "Below the number of the pair: the share of its points that occurred, and the entropy of their frequencies "
+        "(Miller-Madow corrected) out of what a file pays, log2(points).",
     )
     return figure
 
@@ -74,7 +74,7 @@ def _panel(axes: Axes, number: int, histogram: Histogram) -> PolyCollection:
     axes.set_xlim(-x, x)
     axes.set_ylim(-y, y)
     axes.set_aspect("equal")
-    used = f"{100 * use.used_share:.0f} % used, {use.entropy_bits:.2f} of {use.log2_points:.2f} bits"
+    used = f"{100 * use.used_share:.0f} % used, {use.corrected_entropy_bits:.2f} of {use.log2_points:.2f} bits"
     axes.set_title(f"pair {number}\n", color=INK, fontsize=LABEL)
     axes.annotate(used, (0.5, 1.03), xycoords="axes fraction", color=INK, fontsize=SMALL, ha="center")
     return cells

@@ -32,7 +32,8 @@ class ProbeConfig:
     """What to probe, on which labels, and where to write it."""
 
     set: str
-    """a labelled set of ARCH: audiomnist, ravdess, slurp, emovo, ...; or folders for data of one's own"""
+    """ravdess, slurp, emovo or audiomnist (speech), esc50, us8k, fsd50k or vivae (sounds), fma-small, magnatagatune,
+    irmas or medley-solos (music); or folders, for data of one's own"""
     data: Path
     """the folder into which the set was unpacked; for folders also a table with path and label"""
     out: Path
@@ -80,7 +81,7 @@ def probe(config: ProbeConfig) -> Probe:
     if max_s <= 0:
         raise ValueError(f"clips of {max_s:g} s hold nothing: give more")
     codec = checkpoint.load(config.model).to(config.device)
-    embedder = Embedder(codec, config.rates or tuple(codec.config.rates) or (None,))
+    embedder = Embedder(codec, tuple(dict.fromkeys(config.rates)) or tuple(codec.config.rates) or (None,))
     clips = chosen.read(config.data)
     splits = chosen.splits(clips)  # before anything is known to be unusable, so that they do not depend on it
     embedded = embed(clips, embedder, max_s, config.out / "embeddings")

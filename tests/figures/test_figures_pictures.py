@@ -113,8 +113,8 @@ def test_rate_distortion_has_every_source_and_tiling():
 
 
 def test_tokens_have_cells_and_crosses_on_dead_points():
-    uniform = Histogram(RhombicGrid((2, 2)), np.array([4, 4, 4, 4, 4]))
-    dead = Histogram(RectangularGrid((2, 3)), np.array([8, 0, 8, 0, 0, 0]))
+    uniform = Histogram(RhombicGrid((2, 2)), np.array([4000] * 5))
+    dead = Histogram(RectangularGrid((2, 3)), np.array([800, 0, 800, 0, 0, 0]))
     figure = tokens_figure([uniform, dead], "tiny")
     for axes, histogram in zip(figure.axes, (uniform, dead), strict=False):
         [cells] = axes.collections

@@ -187,9 +187,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for label, pitch_hz in (("low", 150), ("middle", 500), ("high", 1700)):
             for take in range(8):
                 name = f"{label}-{speaker}-{take}.wav"
-                audio.write(
-                    folder / name, tone(pitch_hz * (1 + 0.02 * speaker), 0.3, seed=8 * speaker + take), RATE_HZ
-                )
+                audio.write(folder / name, tone(pitch_hz * (1 + 0.02 * speaker), 0.3, seed=8 * speaker + take), RATE_HZ)
                 rows.append([name, label, str(speaker)])
     (folder / "broken.wav").write_bytes(b"RIFF")
     rows.append(["broken.wav", "low", "0"])
