@@ -41,15 +41,24 @@ def absent(why: str) -> Cell:
     return Cell(DASH, why)
 
 
-def markdown(table: Table) -> str:
-    """GitHub's tables, numbers to the right, footnotes below."""
-    notes: list[str] = []
+def markdown(table: Table, document: list[str] | None = None) -> str:
+    """GitHub's tables, numbers to the right, footnotes below.
+
+    Footnotes are numbered throughout a file: a file of several tables gives all of them the same list as `document`,
+    which grows, and ends with its `footnotes`.
+    """
+    notes: list[str] = [] if document is None else document
     lines = [_texts(line, notes, lambda number: f"[^{number}]") for line in table.lines]
     rule = ["---", *["---:"] * (len(table.headings) - 1)]
     text = [f"| {' | '.join(cells)} |" for cells in (list(table.headings), rule, *lines)]
-    if notes:
-        text += ["", *(f"[^{number}]: {note}" for number, note in enumerate(notes, start=1))]
+    if notes and document is None:
+        text += ["", footnotes(notes)]
     return "\n".join(text)
+
+
+def footnotes(document: Sequence[str]) -> str:
+    """The footnotes of a Markdown file of several tables."""
+    return "\n".join(f"[^{number}]: {note}" for number, note in enumerate(document, start=1))
 
 
 def latex(table: Table) -> str:

@@ -1,6 +1,6 @@
 """Tables against what Markdown and LaTeX should say."""
 
-from q2d2.tabular import Cell, Table, absent, latex, markdown
+from q2d2.tabular import Cell, Table, absent, footnotes, latex, markdown
 
 TABLE = Table(
     ["system", "a_b, %"],
@@ -30,3 +30,9 @@ def test_latex_escapes_what_means_something_to_it() -> None:
         r"three & --\textsuperscript{1} \\",
     ]
     assert lines[-1] == r"\par\noindent{\footnotesize\textsuperscript{2}not here}"
+
+
+def test_a_file_of_several_tables_numbers_its_footnotes_throughout() -> None:
+    notes = ["of an earlier table"]
+    assert markdown(TABLE, notes).splitlines()[2:] == ["| one & two | 1.0[^2] |", "| $\\x$ | –[^3] |", "| three | –[^2] |"]
+    assert footnotes(notes).splitlines()[1:] == ["[^2]: why", "[^3]: not here"]

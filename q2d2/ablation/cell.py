@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 
 import torch
 
-from q2d2 import checkpoint, presets
+from q2d2 import checkpoint
 from q2d2.ablation.config import AblateConfig, Cell
 from q2d2.ablation.measure import measure, read_clips
 from q2d2.ablation.quantizers import described
@@ -75,14 +75,7 @@ def _rows(config: AblateConfig, cell: Cell) -> list[Row]:
 
 
 def _trained(config: AblateConfig, cell: Cell) -> tuple[Codec, int]:
-    """The finished model as its folder has it, and its steps.
-
-    It is written again from the state of the run: one that was killed between the two has an older model.
-    """
+    """The finished model as its folder has it, and its steps."""
     run = config.run_of(cell)
-    tensors, counts = checkpoint.read_tensors(run / state.STATE)
-    codec = Codec(presets.find(cell.preset))
-    average = "average/"
-    codec.load_state_dict({k.removeprefix(average): v for k, v in tensors.items() if k.startswith(average)})
-    checkpoint.save(codec, run / state.MODEL)
+    _, counts = checkpoint.read_tensors(run / state.STATE)
     return checkpoint.load(run / state.MODEL), int(counts["step"])

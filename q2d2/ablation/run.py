@@ -85,8 +85,10 @@ def _write(config: AblateConfig) -> Ablation:
     headline = f"Each model was trained for {budget} on {config.data.resolve().name}"
     if rows:
         headline += f" and scored on {rows[0].clips} clips of {config.validate.resolve().name}"
-    parts = [f"{headline}.", LEGEND, *(f"### {title}\n\n{tabular.markdown(table)}" for title, table in made.items())]
-    report = "\n\n".join(parts if rows else ["No model is finished."])
+    notes: list[str] = []
+    sections = [f"### {title}\n\n{tabular.markdown(table, notes)}" for title, table in made.items()]
+    parts = [f"{headline}.", LEGEND, *sections, tabular.footnotes(notes)]
+    report = "\n\n".join(parts if rows else ["No model is finished."]).rstrip()
     latex = "\n\n".join(f"% {title}\n{tabular.latex(table)}" for title, table in made.items())
     for name, text in (("rows.csv", rows_module.to_csv(rows)), ("table.md", report), ("table.tex", latex)):
         write_whole(config.out / name, text.rstrip("\n").encode() + b"\n")

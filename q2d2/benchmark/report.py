@@ -36,16 +36,18 @@ class Facts(NamedTuple):
 
 def markdown(facts: Facts) -> str:
     """Everything."""
+    notes: list[str] = []
     return "\n".join(
         [
             f"{_extent(facts)}.",
             "",
-            tabular.markdown(speed_table(facts)),
+            tabular.markdown(speed_table(facts), notes),
             "",
             f"Size, work for each second of audio (in a clip of {COUNTED_S:g} s), and delay:",
             "",
-            tabular.markdown(size_table(facts.described)),
+            tabular.markdown(size_table(facts.described), notes),
             "",
+            *([tabular.footnotes(notes), ""] if notes else []),
             *(f"- {line}" for line in _definitions(facts)),
             "",
         ]

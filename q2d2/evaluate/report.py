@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from q2d2 import tabular
@@ -31,13 +32,15 @@ class Report(NamedTuple):
 
 
 def markdown(report: Report) -> str:
-    """Everything, footnotes of each table below it."""
+    """Everything, the footnotes of all tables together."""
+    notes: list[str] = []
     return "\n".join(
         [
             f"{report.what}: {_extent(report.rows)}. Means over clips with 95 % intervals (bootstrap over clips).",
             "",
             *(f"**ERROR** {error}\n" for error in report.errors),
-            *_sections(report, tabular.markdown),
+            *_sections(report, partial(tabular.markdown, document=notes)),
+            *([tabular.footnotes(notes), ""] if notes else []),
             *(f"- {metric.scores[0].heading}: {metric.definition}" for metric in report.metrics),
             _TOKENS,
             "",

@@ -49,10 +49,11 @@ def reconstruction_losses(
     if {"log_mel", "root_mel"} & set(names):
         losses |= {k: v for k, v in spectral_losses(made, wav, sample_rate_hz).items() if k in names}
     if "phase" in names:
-        # from nothing at the lowest rate to 1 at the highest
+        # from nothing at the lowest rate to 1 at the highest, or at the only one
         rates = list(codec.config.rates.values())
-        lowest, highest = (rates[0], rates[-1]) if len(rates) > 1 else (0, max(1, codec.quantizer.num_pairs))
-        weight = ((num_pairs.float() - lowest) / (highest - lowest)).clamp(0, 1)
+        weight = torch.ones(len(wav), device=wav.device)
+        if len(rates) > 1:
+            weight = ((num_pairs.float() - rates[0]) / (rates[-1] - rates[0])).clamp(0, 1)
         losses["phase"] = phase_loss(made, wav, weight)
     if "pitch" in names and log2_pitch is not None:
         target = track_pitch(wav, wav.shape[1] // log2_pitch.shape[1], sample_rate_hz)

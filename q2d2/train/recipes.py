@@ -45,6 +45,7 @@ SPEECH = Recipe(
         "root_mel": 40.0,
         "pitch": 6.0,
         "phase": 24.0,
+        "commitment": 1.0,  # of learned codebooks, which `speech` itself has none of
         "light_adversarial": 0.1,
         "light_features": 0.1,
     },

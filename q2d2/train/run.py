@@ -44,6 +44,8 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         budget.earlier_s = trainer.resume()
     fabric.barrier()  # or a slow process would take the first save of this run for an earlier one
     if _spent(fabric, budget, trainer.step) >= 1:
+        if first:  # killed in its last save, a run may have left the state of the end beside an older model
+            trainer.save(budget.earlier_s)
         return config.out / state.MODEL
     clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
     speech = open_speech(
