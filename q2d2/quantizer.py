@@ -203,6 +203,11 @@ class Q2D2(Quantizer):
     def _kept(self, name: str) -> Tensor:
         return self.get_buffer(f"_{name}_bits").view(torch.float32)
 
+    @property
+    def bound(self) -> Float[Tensor, "pairs axes"]:
+        """z' = z * bound: from the tanh's [-1, 1] to the units of each grid."""
+        return self._kept("bound")
+
     def project(self, latent: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames pairs axes"]:
         """The paper's z: projected channels in float32, in [-1, 1] after the tanh."""
         own_dtype = next(self.parameters(), latent).dtype
@@ -249,7 +254,7 @@ class Q2D2(Quantizer):
 
     def _differentiable(self, z: Tensor, codes: Tensor) -> Tensor:
         """The value `codes` (with noise: of z and noise) and the variant's gradient to z."""
-        bound, extent = self._kept("bound"), self._kept("extent")
+        bound, extent = self.bound, self._kept("extent")
         if self.variant.gradient == "noise" and self.training:
             # the error of snapping a uniformly random point of the box: noise with the shape of the grid's own cells
             random = 2 * torch.rand_like(codes) - 1

@@ -10,10 +10,9 @@ from conftest import make_speech_like
 from PIL import Image
 from small_codecs import NOT_LOCAL, make_codec
 
-from q2d2 import audio, cli, demo, picture
+from q2d2 import audio, cli, demo
 from q2d2.checkpoint import load, save
 from q2d2.files import FileError
-from q2d2.grid import HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
 
 NAMES = {"original.wav", "1k.q2d2", "1k.wav", "3k.q2d2", "3k.wav", "7k.q2d2", "7k.wav", "demo.png"}
 
@@ -112,33 +111,3 @@ def test_only_the_beginning_of_a_long_clip(codec, tmp_path, audio_file, monkeypa
 def test_a_codec_of_one_rate(tmp_path, audio_file):
     result = demo.run(make_codec(NOT_LOCAL), audio_file(make_speech_like(0.5)), tmp_path / "out")
     assert [row.rate for row in result.rows] == ["not-local"]
-
-
-# -- the picture's geometry --------------------------------------------------------------------------------------------
-
-
-def area(polygon: np.ndarray) -> float:
-    x, y = polygon.T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
-
-
-@pytest.mark.parametrize(
-    "grid",
-    [
-        RectangularGrid((5, 7)),
-        RhombicGrid((7, 7)),
-        RhombicGrid((2, 3)),
-        HexagonalGrid((6, 5)),
-        RegularHexagonalGrid((9, 9)),
-    ],
-    ids=lambda grid: f"{grid.tiling}-{grid.levels}",
-)
-def test_cells_tile_the_box_and_hold_what_is_nearest(grid):
-    half_width = (grid.half_width[0], grid.half_width[1])
-    cells = picture.voronoi_cells(grid.points, half_width)
-    assert len(cells) == grid.num_points
-    assert sum(map(area, cells)) == pytest.approx(4 * half_width[0] * half_width[1])
-    for index, cell in enumerate(cells):
-        inside = 0.999 * cell + 0.001 * cell.mean(0)  # a little inside of every corner
-        nearest = ((inside[:, None] - grid.points) ** 2).sum(-1).argmin(-1)
-        assert (nearest == index).all()

@@ -34,5 +34,9 @@ def test_latex_escapes_what_means_something_to_it() -> None:
 
 def test_a_file_of_several_tables_numbers_its_footnotes_throughout() -> None:
     notes = ["of an earlier table"]
-    assert markdown(TABLE, notes).splitlines()[2:] == ["| one & two | 1.0[^2] |", "| $\\x$ | –[^3] |", "| three | –[^2] |"]
+    assert markdown(TABLE, notes).splitlines()[2:] == [
+        "| one & two | 1.0[^2] |",
+        "| $\\x$ | –[^3] |",
+        "| three | –[^2] |",
+    ]
     assert footnotes(notes).splitlines()[1:] == ["[^2]: why", "[^3]: not here"]

@@ -135,7 +135,8 @@ def gains_db(
     `reference` is `curve(cubic(), samples)`, interpolated between its points in dB over bits; NaN beyond its ends.
 
     The entropy is a block's joint one: of channels that depend on each other, triples gain by that too, over a
-    reference of pairs. "entropy" compares tilings on independent channels only; "rate" does on any.
+    reference of pairs. "entropy" compares tilings on independent channels only; "rate" does on any. It also wants many
+    more blocks than points: of 20,000, whose blocks have 4,000 points, it makes 0.7 dB out of BCC's 0.26.
     """
 
     def bits(point: Distortion) -> float:

@@ -63,14 +63,19 @@ def read_rows(text: str) -> list[Row]:
     columns = list(reader.fieldnames or ())
     if columns[: len(_FIXED)] != list(_FIXED) or columns[-1:] != ["note"]:
         raise ValueError("these are not the rows of an evaluation (rows.csv of q2d2 evaluate)")
-    rows = []
-    for line in reader:
-        scores = {name: float(line[name]) if line[name] else None for name in columns[len(_FIXED) : -1]}
-        whole = {name: int(line[name]) if line[name] else None for name in _WHOLE}
-        delay_ms = float(line["delay_ms"]) if line["delay_ms"] else None
-        known = dict(line, **whole, duration_s=float(line["duration_s"]), delay_ms=delay_ms)
-        rows.append(Row(**{name: known[name] for name in (*_FIXED, "note")}, scores=scores))
-    return rows
+    return [
+        Row(
+            clip=line["clip"],
+            system=line["system"],
+            duration_s=float(line["duration_s"]),
+            sample_rate_hz=int(line["sample_rate_hz"]),
+            **{name: int(line[name]) if line[name] else None for name in ("file_bytes", "payload_bytes", "tokens")},
+            delay_ms=float(line["delay_ms"]) if line["delay_ms"] else None,
+            scores={name: float(line[name]) if line[name] else None for name in columns[len(_FIXED) : -1]},
+            note=line["note"],
+        )
+        for line in reader
+    ]
 
 
 def tokens_csv(counts: Sequence[Int64[np.ndarray, " _"]]) -> str:

@@ -235,7 +235,7 @@ def _systems(config: EvaluateConfig) -> tuple[System, ...]:
     for rate in rates:
         codec.num_pairs(rate)
     models = [Model(codec, rate) for rate in dict.fromkeys(rates)]
-    systems = (Uncoded(), *models, *map(peer, dict.fromkeys(config.peers)))
+    systems: tuple[System, ...] = (Uncoded(), *models, *map(peer, dict.fromkeys(config.peers)))
     names = [system.name for system in systems]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two systems are called {', '.join(sorted(twice))}: give one of them another name")

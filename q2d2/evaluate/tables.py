@@ -31,7 +31,7 @@ def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int = 0) -> tuple[
 def rates_table(rows: Sequence[Row]) -> Table:
     """One line per system, in the order of the rows: kbit/s, tokens, the delay that was found, and how many clips."""
     headings = ["system", "kbps, file", "kbps, payload", "tokens/s", "delay, ms", "n"]
-    lines = []
+    lines: list[list[Cell | str]] = []
     for system, own in by_system(rows).items():
         coded = [row for row in own if row.delay_ms is not None or row.file_bytes is not None]
         sizes = [_per_second(own, size, 8e-3, 2) for size in ("file_bytes", "payload_bytes")]
@@ -46,7 +46,7 @@ def scores_table(rows: Sequence[Row], metrics: Sequence[Metric], missing: Mappin
     scores = [(metric, score) for metric in metrics for score in metric.scores]
     arrow = {"highest": "↑", "lowest": "↓"}
     headings = ["system", *(f"{score.heading} {arrow[score.best]}" for _, score in scores)]
-    lines = []
+    lines: list[list[Cell | str]] = []
     for system, own in by_system(rows).items():
         cells = [
             absent(missing[metric.name]) if metric.name in missing else _mean(own, score) for metric, score in scores
@@ -84,12 +84,6 @@ def frames_table(rates: Mapping[str, Joint]) -> Table:
 def by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each system, both in the order in which they come."""
     return {name: [row for row in rows if row.system == name] for name in dict.fromkeys(row.system for row in rows)}
-
-
-def mean_scores(rows: Sequence[Row]) -> dict[str, float]:
-    """The mean of each score that at least one of these rows has."""
-    values = {name: [row.scores[name] for row in rows if row.scores[name] is not None] for name in rows[0].scores}
-    return {name: float(np.mean(found)) for name, found in values.items() if found}
 
 
 def _share(value: float) -> str:

@@ -66,7 +66,7 @@ def _latents(
     latent = codec.encoder(torch.from_numpy(padded).unsqueeze(0))[:, context : context + frames]
     z = quantizer.project(latent)[0]
     # the quantizer's own bound, which is half the box, or with a variant a little more than the points' extent
-    on_grid = z * quantizer._kept("bound")
+    on_grid = z * quantizer.bound
     return z.numpy(), on_grid.numpy(), quantizer(latent).indices[0].numpy()
 
 

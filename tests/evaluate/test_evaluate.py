@@ -1,5 +1,5 @@
-"""PESQ and STOI against their known extremes, peers through programs of our own, so that the tests do not depend on what a
-machine has installed; then whole evaluations."""
+"""PESQ and STOI against their known extremes, peers through programs of our own, so that the tests do not depend on
+what a machine has installed; then whole evaluations."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from q2d2.evaluate.run import misaligned
 from q2d2.evaluate.metrics import METRICS
 from q2d2.evaluate.rows import Row, read_rows, rows_csv
-from q2d2.evaluate.tables import bootstrap_interval, mean_scores, rates_table, scores_table
+from q2d2.evaluate.run import misaligned
+from q2d2.evaluate.tables import bootstrap_interval, rates_table, scores_table
 from q2d2.tabular import markdown
 
 SCORES = ("pesq_wb", "pesq_nb", "stoi")
@@ -38,7 +38,6 @@ def test_the_tables_give_means_intervals_and_the_rate_of_the_whole_set() -> None
     assert markdown(rates_table(rows)).splitlines()[2] == "| ours | 0.80 | 0.60 | 2.0 | +1.0 | 2 |"
     line = markdown(scores_table(rows, CLASSIC, {})).splitlines()[2]
     assert line == "| ours | 2.00 [1.00, 3.00] | 2.00 [1.00, 3.00] | 2.000 [1.000, 3.000] |"
-    assert mean_scores(rows) == dict.fromkeys(SCORES, 2.0)
 
 
 def test_what_is_undefined_is_a_footnote_and_not_in_the_mean() -> None:

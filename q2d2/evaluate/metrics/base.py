@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -84,6 +85,11 @@ def needs(*packages: str, how: str | None = None) -> Callable[[], str | None]:
         return f"{' and '.join(absent)} not installed: {how or install('evaluate')}"
 
     return missing
+
+
+def shown(path: Path) -> str:
+    """A path as a table may print it: with ~ for the home folder, which differs from reader to reader."""
+    return f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def heard_at(signal: Signal, sample_rate_hz: int) -> Float32[np.ndarray, " heard"]:

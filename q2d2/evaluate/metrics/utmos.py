@@ -29,6 +29,7 @@ from q2d2.evaluate.metrics.base import (
     heard_at,
     needs,
     package,
+    shown,
 )
 
 RATE_HZ = 16_000
@@ -72,11 +73,6 @@ def weights_path() -> Path | None:
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "q2d2"
-
-
-def _shown(folder: Path) -> str:
-    """With ~ for the home folder: what a table says should hold for everybody who reads it."""
-    return f"~/{folder.relative_to(Path.home()).as_posix()}" if folder.is_relative_to(Path.home()) else str(folder)
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +119,7 @@ def _either() -> str:
 def _missing() -> str | None:
     path = weights_path()
     if path is None:
-        return f"no weights: put {_either()} into {_shown(_cache())}, or name the file in {VARIABLE}"
+        return f"no weights: put {_either()} into {shown(_cache())}, or name the file in {VARIABLE}"
     if not path.is_file():
         return f"no weights: {VARIABLE} names {path}, which is not there"
     return needs("utmos_pytorch", how="pip install --no-deps utmos-pytorch==0.1.0")()

@@ -18,7 +18,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from q2d2 import audio
-from q2d2.evaluate.metrics.base import MissingExtraError, needs
+from q2d2.evaluate.metrics.base import MissingExtraError, needs, shown
 from q2d2.evaluate.peers.base import Clip, Coded, PeerError
 
 Codes = list[Tensor]  # int64 [batch frames], one for each codebook, the most important first
@@ -76,11 +76,6 @@ def quiet() -> Iterator[None]:
 def missing_weights(path: Path, source: str) -> str | None:
     """Where to save what is at `source`, if it is not there."""
     return None if path.is_file() else f"its weights are not here: save {source} as {shown(path)}"
-
-
-def shown(path: Path) -> str:
-    """A path as a table may print it: without the user's name."""
-    return f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else str(path)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
-from q2d2.evaluate.metrics.base import install
+from q2d2.evaluate.metrics.base import install, shown
 from q2d2.evaluate.peers.base import Clip, Coded
-from q2d2.evaluate.peers.network import Needs, Network, quiet, read_weights, reading, shown
+from q2d2.evaluate.peers.network import Needs, Network, quiet, read_weights, reading
 
 FORM = "snac-24"
 NEEDS = Needs(("snac", "einops"), install("peers"))
