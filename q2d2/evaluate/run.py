@@ -30,12 +30,14 @@ from q2d2.evaluate import report
 from q2d2.evaluate.alignment import aligned, delay_samples
 from q2d2.evaluate.metrics import METRICS, SAMPLE_RATE_HZ, Metric, MissingExtraError, Original, UndefinedError
 from q2d2.evaluate.peers import Clip, System, peer
+from q2d2.evaluate.progress import ClipResult, Progress
 from q2d2.evaluate.rows import Row, rows_csv, rows_parquet, tokens_csv
 from q2d2.evaluate.systems import Model, Uncoded
 
 # Of the median over the clips: a decoder that blurs onsets moves it by 1 ms, and 5 ms are heard as an echo and seen by
 # STOI. A single clip's estimate is no ground for an error.
 ALLOWED_DELAY_MS = 2.5
+UNDER_WAY = "unfinished.jsonl"  # in the folder of an evaluation: its results so far
 TRANSCRIPTS = (".normalized.txt", ".txt", ".lab")  # what may lie beside a clip, under its name
 
 
@@ -80,25 +82,36 @@ class Evaluation(NamedTuple):
     report: str  # Markdown
 
 
-class ClipResult(NamedTuple):
-    """One clip through all systems."""
-
-    rows: list[Row]
-    indices: Int64[np.ndarray, "frames pairs"] | None  # of the model at the highest of the rates
-
-
 def evaluate(config: EvaluateConfig) -> Evaluation:
-    """Score the model and its peers on every clip; write rows.csv, rows.parquet, tokens.csv, table.md and table.tex."""
+    """Score the model and its peers on every clip; write rows.csv, rows.parquet, tokens.csv, table.md and table.tex.
+
+    Interrupted and started again, it goes on with the clips that are left.
+    """
     clips = _clips(config.data)
     _systems.cache_clear()  # the folder may hold other weights by now
     systems = _systems(config)  # what is wrong with the config shows before the work
     missing = _missing(config.chosen)
     config.out.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(clips), desc="scoring", unit="clip", disable=None) as progress:
-        results = []
-        for result in _results(config, clips):
-            results.append(result)
-            progress.update()
+    progress = Progress(config.out / UNDER_WAY, _key(config, systems, clips, missing))
+    try:
+        left = [clip for clip in clips if clip[1] not in progress.found]
+        with tqdm(total=len(clips), initial=len(clips) - len(left), desc="scoring", unit="clip", disable=None) as bar:
+            for (_, name), result in zip(left, _results(config, left), strict=True):
+                progress.add(name, result)
+                bar.update()
+        results = [progress.found[name] for _, name in clips]
+        found = _written(config, systems, missing, results)
+    except BaseException:
+        progress.close(finished=False)
+        raise
+    progress.close(finished=True)
+    return found
+
+
+def _written(
+    config: EvaluateConfig, systems: Sequence[System], missing: Mapping[str, str], results: Sequence[ClipResult]
+) -> Evaluation:
+    """The results of all clips as files."""
     rows = [row for result in results for row in result.rows]
     rows.sort(key=lambda row: [system.name for system in systems].index(row.system))  # stable: clips stay in order
     models = sorted((one for one in systems if isinstance(one, Model)), key=lambda model: model.num_pairs)
@@ -183,6 +196,18 @@ def _clips(data: Path) -> list[tuple[Path, str]]:
     if not found:
         raise audio.AudioError(f"{data}: holds no audio to score")
     return found
+
+
+def _key(
+    config: EvaluateConfig, systems: Sequence[System], clips: Sequence[tuple[Path, str]], missing: Mapping[str, str]
+) -> str:
+    """What results depend on: with another of these, those of an interrupted evaluation are of no use."""
+    files = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in clips if path.is_file()]
+    weights = next(system.codec.weights for system in systems if isinstance(system, Model))
+    known = [system.missing() for system in systems]
+    return repr(
+        (weights, [s.name for s in systems], known, config.peers, [m.name for m in config.chosen], missing, files)
+    )
 
 
 def _within(path: Path, folder: Path) -> str:

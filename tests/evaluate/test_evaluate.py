@@ -320,6 +320,41 @@ def test_sizes_and_tokens_are_those_of_the_files(model: str, tmp_path: Path, spe
     assert f"3,{indices[0, 3]},{(indices[:, 3] == indices[0, 3]).sum()}" in lines
 
 
+def test_an_interrupted_evaluation_goes_on_with_the_clips_that_are_left(
+    model: str, tmp_path: Path, speech_like, audio_file, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        audio_file(speech_like(0.8, seed=ord(name)), name=f"data/{name}.wav")
+    heard: list[int] = []
+    stop_at: list[int] = [4]
+
+    def listen(original: Original, decoded: np.ndarray) -> dict[str, float]:
+        heard.append(len(heard))
+        if heard[-1] in stop_at:
+            raise KeyboardInterrupt
+        return {"ear": float(np.abs(decoded).mean())}
+
+    monkeypatch.setattr("q2d2.evaluate.run.METRICS", (Metric("ear", (Score("ear", "Ear", 1),), listen, "Hears."),))
+    config = EvaluateConfig(tmp_path / "data", tmp_path / "out", model, ("1k",), (), jobs=1)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config)
+    unfinished = tmp_path / "out" / "unfinished.jsonl"
+    assert heard == [0, 1, 2, 3, 4] and unfinished.is_file()
+    with unfinished.open("a") as file:
+        file.write('{"clip": "c.wav", "ro')  # as the power fails
+    resumed = evaluate(config)
+    assert len(heard) == 7 and not unfinished.exists()  # two systems of the one clip that was left
+    whole = evaluate(replace(config, out=tmp_path / "whole"))
+    assert resumed == whole._replace(counts=resumed.counts)
+    assert all((one == other).all() for one, other in zip(resumed.counts, whole.counts, strict=True))
+    stop_at.append(len(heard) + 3)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config)
+    before = len(heard)
+    evaluate(replace(config, rates=("3k",)))  # another question
+    assert len(heard) == before + 6
+
+
 def test_what_is_wrong_shows_before_the_work(model: str, tmp_path: Path, speech_like, audio_file) -> None:
     path = audio_file(speech_like(0.5), name="data/a.wav")
     config = EvaluateConfig(path.parent, tmp_path / "out", model)
