@@ -54,7 +54,8 @@ class EvaluateConfig:
     rates: tuple[str, ...] = ()
     """some of the model's rates (default: all)"""
     peers: tuple[str, ...] = ("opus-6", "opus-8", "codec2-3200")
-    """what to compare with: opus-KBPS, codec2-MODE, NAME=DIR of decoded clips, FILE.py:NAME, encodec-6 ..."""
+    """others to compare with: opus-KBPS, codec2-MODE, encodec-KBPS, dac-KHZ[xCODEBOOKS], snac-24, NAME=DECODED[:CODED]
+    (folders of its outputs and files), FILE.py:CLASS (an adapter)"""
     metrics: tuple[str, ...] = ()
     """some of the metrics (default: all; what is not installed is a dash)"""
     jobs: int = 2
