@@ -277,7 +277,7 @@ def test_what_a_metric_lacks_is_a_footnote_and_its_scores_are_dashes(
     found = evaluate(EvaluateConfig(path.parent, tmp_path / "out", model, ("1k",), (), jobs=1))
     assert [row.scores["pesq_wb"] for row in found.rows] == [None, None]
     assert all(row.scores["stoi"] is not None and "pesq" not in row.note for row in found.rows)
-    assert "| original | –[^1] | 1.000 |" in found.report and "[^1]: pesq not installed: do this" in found.report
+    assert "| original | –[^2] | 1.000 |" in found.report and "[^2]: pesq not installed: do this" in found.report
 
 
 def test_a_manifest_and_transcripts_beside_the_clips(
