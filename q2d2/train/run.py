@@ -46,6 +46,7 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
     if _spent(fabric, budget, trainer.step) >= 1:
         if first:  # killed in its last save, a run may have left the state of the end beside an older model
             trainer.save(budget.earlier_s)
+        _leave(fabric)
         return config.out / state.MODEL
     clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
     speech = open_speech(
@@ -91,10 +92,25 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         finish()
         if speech.skipped:
             journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
-    if fabric.world_size > 1:  # together: a process that leaves early takes the connections of the others with it
-        fabric.barrier()
-        torch.distributed.destroy_process_group()
+    _leave(fabric)
     return config.out / state.MODEL
+
+
+def _leave(fabric: Fabric) -> None:
+    """End the group of processes, the first one last.
+
+    A process that leaves takes its connections with it, and another that still stands in the barrier, whose last
+    message was to come, would wait for it for ever. So the first one waits for word of all others, by the store.
+    """
+    if fabric.world_size == 1:
+        return
+    fabric.barrier()
+    store = torch.distributed.distributed_c10d._get_default_store()
+    if fabric.is_global_zero:
+        store.wait([f"left/{rank}" for rank in range(1, fabric.world_size)])
+    else:
+        store.set(f"left/{fabric.global_rank}", "")
+    torch.distributed.destroy_process_group()
 
 
 def _save_is_due(config: TrainConfig, step: int, saved: float) -> bool:
