@@ -18,8 +18,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from q2d2 import excitation
-from q2d2.layers import ConvNeXtBlock
-from q2d2.spectral import istft_same, stft_same
+from q2d2.layers import Bypass, ConvNeXtBlock
+from q2d2.spectral import istft_same, mel_filters, stft_same
 
 
 class Decoded(NamedTuple):
@@ -82,12 +82,13 @@ class HarmonicDecoderConfig:
     pitch_dim: int = 96
     pitch_steps: int = 3
     sample_rate_hz: int = 24000
+    bypass: int = 0  # rank of a linear way from the coarse stage straight to the gains, by mel bands; 0: none
     kind: Literal["harmonic"] = "harmonic"
 
     def __post_init__(self) -> None:
         sizes = (self.features, self.dim, self.fine_dim, self.upsample, self.hop_fine, self.num_pairs, self.pitch_dim)
-        if min(sizes) < 1 or min(self.layers, self.fine_layers) < 0:
-            raise ValueError(f"all sizes must be at least 1, layers at least 0, got {self}")
+        if min(sizes) < 1 or min(self.layers, self.fine_layers, self.bypass) < 0:
+            raise ValueError(f"all sizes must be at least 1, layers and bypass at least 0, got {self}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
         if self.n_fft % self.hop_fine or self.n_fft < 2 * self.hop_fine:
@@ -121,6 +122,9 @@ class PitchHead(nn.Module):
 class HarmonicDecoder(Decoder):
     """features [batch frames dim] and pairs kept [batch] -> wav [batch samples]. Starts at multiples of `BLOCK`."""
 
+    bands = 80  # of the envelope in the bypass
+    spread: Tensor  # [bands bins]: from bands to the bins of the inverse STFT
+
     def __init__(self, config: HarmonicDecoderConfig) -> None:
         super().__init__()
         self.config = config
@@ -135,6 +139,9 @@ class HarmonicDecoder(Decoder):
         self.fine = nn.Sequential(*(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers)))
         self.norm = nn.LayerNorm(config.fine_dim)
         self.head = nn.Linear(config.fine_dim, 3 * bins)
+        self.bypass = Bypass(config.dim, config.upsample * self.bands, config.bypass) if config.bypass else None
+        tents = mel_filters(config.sample_rate_hz, config.n_fft, self.bands)
+        self.register_buffer("spread", (tents / tents.sum(1, keepdim=True).clamp(min=1e-6)).T, persistent=False)
         nn.init.normal_(self.rate.weight, std=0.02)
         nn.init.normal_(self.head.weight, std=0.02)
         with torch.no_grad():  # start as a quiet vocoder: the source's own phase, more tone than noise
@@ -164,10 +171,16 @@ class HarmonicDecoder(Decoder):
             direction = source / (source.abs() + 1e-6)
             seen = torch.cat([level, direction.real, direction.imag], dim=-1)
         x = self.blocks(self.embed(features[:, skip:]) + self.rate(num_pairs).unsqueeze(1))
-        x = self.up(x).unflatten(-1, (self.config.upsample, -1)).flatten(1, 2)
-        x = self.head(self.norm(self.fine(x + self.source(seen))))
+        fine = self._per_fine_frame(self.up(x))
+        parameters = self.head(self.norm(self.fine(fine + self.source(seen)))).float()
+        if self.bypass is not None:  # one envelope for harmonics and noise, linear between the middles of the bands
+            gain = self._per_fine_frame(self.bypass(x)).float() @ self.spread
+            parameters = parameters + torch.cat([gain, torch.zeros_like(gain), gain], dim=-1)
         start = torch.zeros_like(num_pairs) if start_frame is None else start_frame
-        return Decoded(self._filter(x.float(), source, start + skip), log2_pitch)
+        return Decoded(self._filter(parameters, source, start + skip), log2_pitch)
+
+    def _per_fine_frame(self, x: Float[Tensor, "batch frames stacked"]) -> Float[Tensor, "batch fine_frames channels"]:
+        return x.unflatten(-1, (self.config.upsample, -1)).flatten(1, 2)
 
     def _source(self, log2_pitch: Tensor) -> Tensor:
         """STFT of the harmonic source [batch fine_frames bins]."""

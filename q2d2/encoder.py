@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from q2d2.layers import ConvNeXtBlock
+from q2d2.layers import Bypass, ConvNeXtBlock
 from q2d2.spectral import mel_filters, windowed_frames
 
 
@@ -48,11 +48,12 @@ class SpectralEncoderConfig:
     feature_hop: int = 150
     stride: int = 3
     sample_rate_hz: int = 24000
+    bypass: int = 0  # rank of a linear way from a frame's features (samples aside) straight to its latent; 0: none
     kind: Literal["spectral"] = "spectral"
 
     def __post_init__(self) -> None:
-        if min(self.dim, self.fine_dim, self.feature_hop, self.stride) < 1 or min(self.fine_layers, self.layers) < 0:
-            raise ValueError(f"dim, fine_dim, feature_hop and stride must be at least 1, layers at least 0, got {self}")
+        if min(self.dim, self.fine_dim, self.feature_hop, self.stride) < 1 or min(self.fine_layers, self.layers, self.bypass) < 0:
+            raise ValueError(f"dim, fine_dim, feature_hop and stride must be at least 1, layers and bypass at least 0, got {self}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
 
@@ -111,6 +112,8 @@ class SpectralEncoder(Encoder):
         self.merge = nn.Linear(config.stride * config.fine_dim, config.dim)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
         self.norm = nn.LayerNorm(config.dim)
+        self.spectral = self.features.channels - self.features.short  # of the features, all but the samples
+        self.bypass = Bypass(config.stride * self.spectral, config.dim, config.bypass) if config.bypass else None
 
     @property
     def context(self) -> int:
@@ -121,6 +124,15 @@ class SpectralEncoder(Encoder):
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
         if wav.shape[-1] % self.hop:
             raise ValueError(f"the encoder takes whole frames of {self.hop} samples, got {wav.shape[-1]} samples")
-        fine = self.fine(self.embed(self.features(wav)))
-        merged = self.merge(fine.unflatten(1, (-1, self.config.stride)).flatten(2))
-        return self.norm(self.blocks(merged))
+        features = self.features(wav)
+        latent = self.norm(self.blocks(self.merge(self._per_frame(self.fine(self.embed(features))))))
+        return latent if self.bypass is None else latent + self.bypass(self.spectral_frames(features))
+
+    def spectral_frames(
+        self, features: Float[Tensor, "batch fine_frames channels"]
+    ) -> Float[Tensor, "batch frames stacked"]:
+        """What the bypass sees of `features`."""
+        return self._per_frame(features[..., : self.spectral])
+
+    def _per_frame(self, fine: Float[Tensor, "batch fine_frames channels"]) -> Float[Tensor, "batch frames stacked"]:
+        return fine.unflatten(1, (-1, self.config.stride)).flatten(2)

@@ -19,18 +19,20 @@ R7, R9 = RhombicGrid((7, 7)), RhombicGrid((9, 9))
 # One model, three rates: 1.03, 3.32 and 6.77 kbps are prefixes of the same 18 pairs, at 53.3 frames a second.
 SPEECH = CodecConfig(
     name="speech",
-    encoder=SpectralEncoderConfig(),
+    encoder=SpectralEncoderConfig(bypass=36),
     quantizer=Q2D2Config(dim=320, grids=(R7,) * 3 + (R9,) * 15),
-    decoder=HarmonicDecoderConfig(),
+    decoder=HarmonicDecoderConfig(bypass=64),
     rates={"1k": 3, "3k": 9, "7k": 18},
 )
 
 # The same in miniature, for tests and tutorials: every path of `speech`, in milliseconds.
 TINY = CodecConfig(
     name="tiny",
-    encoder=SpectralEncoderConfig(dim=16, fine_dim=8, fine_layers=1, layers=1),
+    encoder=SpectralEncoderConfig(dim=16, fine_dim=8, fine_layers=1, layers=1, bypass=2),
     quantizer=Q2D2Config(dim=16, grids=(R7,) * 2 + (R9,) * 2),
-    decoder=HarmonicDecoderConfig(features=16, dim=16, layers=1, fine_dim=8, fine_layers=1, num_pairs=4, pitch_dim=8),
+    decoder=HarmonicDecoderConfig(
+        features=16, dim=16, layers=1, fine_dim=8, fine_layers=1, num_pairs=4, pitch_dim=8, bypass=2
+    ),
     rates={"1k": 2, "3k": 3, "7k": 4},
 )
 

@@ -41,6 +41,7 @@ class TrainConfig:
     judged_seconds: float | None = None  # of a row, that discriminators see
     average: float | None = None  # decay of the weight average, per step; 0 for none
     weights: dict[str, float] = field(default_factory=dict)  # of losses, in place of the recipe's
+    augment: Literal["recipe", "none"] = "recipe"  # rows changed as the recipe says, or as they were recorded
     source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
     precision: Literal["auto", "bfloat16", "float32"] = "auto"  # auto: bfloat16 where matrices multiply faster in it
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on GPUs
@@ -82,6 +83,8 @@ class TrainConfig:
         for name in sets:  # the DAC set's weights are the same whether it is trained or not
             for what in ADVERSARIAL:
                 weights.setdefault(f"{name}_{what}", weights.get(f"{name.removeprefix('frozen_')}_{what}", 1.0))
+        if self.augment == "none":
+            changes["augment"] = None
         if self.source_weights:
             if not isinstance(recipe.drawing, BySource):
                 raise ValueError("source_weights: this recipe draws utterances, not sources")

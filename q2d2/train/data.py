@@ -8,10 +8,14 @@ one would have, and the ranks of a run on several GPUs see together what one pro
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -24,12 +28,12 @@ from torch import Tensor
 from q2d2 import audio
 from q2d2.console import say
 from q2d2.corpus import Corpus, CorpusError, Files, PackedUtterances, Reader, find_utterances, is_packed
+from q2d2.train.augment import Augment, changed, source_samples
 from q2d2.train.drawing import (
     LOUDEST_DB,
     QUIETEST_DB,
     BySource,
     ByUtterance,
-    Draw,
     Drawing,
     Epochs,
     Plan,
@@ -77,6 +81,7 @@ def open_speech(
     samples: int,
     seed: int,
     drawing: Drawing,
+    augment: Augment | None = None,
     rank: int = 0,
     world: int = 1,
     cache: Path | None = None,
@@ -86,11 +91,35 @@ def open_speech(
     `batch` counts the rows of all ranks.
     """
     share = _Share(batch, rank, world)
+    crops = Crops(samples, sample_rate_hz, seed, augment)
     corpus = Corpus(path, cache) if is_packed(path) else None
     if corpus is not None and isinstance(drawing, BySource):
-        return PartCrops(corpus, sample_rate_hz, share, samples, seed, drawing)
+        return PartCrops(corpus, share, crops, drawing)
     recordings = Files(find_utterances(path)) if corpus is None else PackedUtterances(corpus)
-    return UtteranceCrops(Reader(recordings, sample_rate_hz), share, samples, seed, drawing)
+    return UtteranceCrops(Reader(recordings, sample_rate_hz), share, crops, drawing)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """What a row is: so many samples, changed as `augment` says."""
+
+    samples: int
+    sample_rate_hz: int
+    seed: int
+    augment: Augment | None
+
+    @property
+    def longest(self) -> int:
+        """Samples of a recording that a row may take."""
+        return self.samples if self.augment is None else math.ceil(self.samples * (1 + self.augment.speed))
+
+    def cut(self, step: int, row: int, read: Callable[[int], np.ndarray]) -> np.ndarray:
+        """The row, of what `read` gives for a number of samples."""
+        if self.augment is None:
+            return read(self.samples)
+        rng = np.random.default_rng((self.seed, 3, step, row))
+        wav = read(source_samples(self.augment, rng, self.samples))
+        return changed(self.augment, rng, wav, self.samples, self.sample_rate_hz)
 
 
 class _Share:
@@ -106,18 +135,16 @@ class _Share:
 class PartCrops(Speech):
     """Crops from anywhere in the parts of a packed corpus, across utterances and the pauses between them."""
 
-    def __init__(
-        self, corpus: Corpus, sample_rate_hz: int, share: _Share, samples: int, seed: int, drawing: BySource
-    ) -> None:
-        wrong = {part.sample_rate_hz for part in corpus.index} - {sample_rate_hz}
+    def __init__(self, corpus: Corpus, share: _Share, crops: Crops, drawing: BySource) -> None:
+        wrong = {part.sample_rate_hz for part in corpus.index} - {crops.sample_rate_hz}
         if wrong:
-            raise CorpusError(f"{corpus.folder}: the corpus is at {wrong} Hz, the model wants {sample_rate_hz}")
+            raise CorpusError(f"{corpus.folder}: the corpus is at {wrong} Hz, the model wants {crops.sample_rate_hz}")
         for source in corpus.sources:
-            if all(len(part) <= samples for part in source.parts):
-                raise CorpusError(f"every part of {source.name} is shorter than a crop of {samples} samples")
+            if all(len(part) <= crops.longest for part in source.parts):
+                raise CorpusError(f"every part of {source.name} is shorter than a crop of {crops.longest} samples")
         self.skipped = {}
         self.utterances = sum(len(part.utterances) for part in corpus.index)
-        self.corpus, self.samples, self.seed = corpus, samples, seed
+        self.corpus, self._crops = corpus, crops
         self.probability = source_probability(
             {source.name: source.speakers for source in corpus.sources}, drawing.weights
         )
@@ -125,18 +152,23 @@ class PartCrops(Speech):
 
     def batch_at(self, step: int) -> Batch:
         """One generator draws for all rows, one after the other; only this rank's are read."""
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self._crops.seed, step))
+        longest = self._crops.longest
         rows, names = [], []
         drawn_sources = rng.choice(len(self.corpus.sources), size=self._share.batch, p=self.probability)
         for row, drawn in enumerate(drawn_sources):
             source = self.corpus.sources[drawn]
-            sizes = np.array([max(0, len(part) - self.samples) for part in source.parts])
+            sizes = np.array([max(0, len(part) - longest) for part in source.parts])
             number = rng.choice(len(sizes), p=sizes / sizes.sum())
             part = source.parts[number]
-            start = rng.integers(0, len(part) - self.samples + 1)
+            start = rng.integers(0, len(part) - longest + 1)
             gain = 10 ** (rng.triangular(QUIETEST_DB, LOUDEST_DB, LOUDEST_DB) / 20)
             if row in self._share.rows:
-                rows.append(part[start : start + self.samples].astype(np.float32) * np.float32(gain / 32768))
+
+                def read(samples: int, begin: np.ndarray = part[start:], gain: float = gain) -> np.ndarray:
+                    return begin[:samples].astype(np.float32) * np.float32(gain / 32768)
+
+                rows.append(self._crops.cut(step, row, read))
                 names.append(f"{self.corpus.folder / source.files[number]}@{start}")
         return Batch(torch.from_numpy(np.stack(rows)), tuple(names))
 
@@ -144,11 +176,11 @@ class PartCrops(Speech):
 class UtteranceCrops(Speech):
     """Crops of single utterances: shorter ones are repeated until they are long enough."""
 
-    def __init__(self, reader: Reader, share: _Share, samples: int, seed: int, drawing: Drawing) -> None:
-        recordings = reader.recordings
+    def __init__(self, reader: Reader, share: _Share, crops: Crops, drawing: Drawing) -> None:
+        recordings, seed = reader.recordings, crops.seed
         self.skipped = {}
         self.utterances = len(recordings)
-        self._reader, self._share, self._samples = reader, share, samples
+        self._reader, self._share, self._crops = reader, share, crops
         self._unusable: set[int] = set()
         self._lock = Lock()
         for number in range(self.utterances):
@@ -163,20 +195,21 @@ class UtteranceCrops(Speech):
         )
 
     def batch_at(self, step: int) -> Batch:
-        rows = [self._row(self._plan.draw(step, row, self._share.batch)) for row in self._share.rows]
+        rows = [self._row(step, row) for row in self._share.rows]
         return Batch(torch.from_numpy(np.stack([wav for wav, _ in rows])), tuple(name for _, name in rows))
 
-    def _row(self, draw: Draw) -> tuple[np.ndarray, str]:
+    def _row(self, step: int, row: int) -> tuple[np.ndarray, str]:
         """The first candidate that can be used; the same one whatever was met before."""
         recordings = self._reader.recordings
+        draw = self._plan.draw(step, row, self._share.batch)
         for number in draw.candidates:
             if number in self._unusable:
                 continue
             try:
-                spare = self._reader.samples(number) - self._samples
+                spare = self._reader.samples(number) - self._crops.longest
                 start = int(draw.position * (max(0, spare) + 1))
                 gain = draw.peak / self._reader.peak(number)
-                wav = self._reader.crop(number, start, self._samples) * np.float32(gain)
+                wav = self._crops.cut(step, row, partial(self._reader.crop, number, start)) * np.float32(gain)
             except audio.AudioError as error:
                 self._skip(number, str(error))
             else:

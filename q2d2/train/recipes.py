@@ -11,6 +11,7 @@ from typing import Literal
 
 from q2d2.config import CodecConfig
 from q2d2.encoder import SpectralEncoderConfig
+from q2d2.train.augment import Augment
 from q2d2.train.data import BySource, ByUtterance, Drawing
 
 ADVERSARIAL = ("adversarial", "features", "discriminator")
@@ -23,6 +24,7 @@ class Recipe:
     weights: dict[str, float]  # of losses by name; those of a set S of discriminators are S_ and one of `ADVERSARIAL`
     discriminators: tuple[str, ...] = ()  # names of sets in `adversary.SETS`
     drawing: Drawing = field(default_factory=BySource)
+    augment: Augment | None = None  # how rows are changed before they are learnt
     batch: int = 6  # rows of all processes together
     seconds: float = 1.35  # of a row, rounded to whole frames
     learning_rate: float = 1e-3
@@ -50,6 +52,7 @@ SPEECH = Recipe(
         "light_features": 0.1,
     },
     discriminators=("light",),
+    augment=Augment(),
     judged_seconds=0.675,
     discriminator_learning_rate=1e-3,
     adversarial_from=0.5,

@@ -56,6 +56,7 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         samples=samples,
         seed=config.seed,
         drawing=recipe.drawing,
+        augment=recipe.augment,
         rank=fabric.global_rank,
         world=fabric.world_size,
         cache=config.cache,
