@@ -95,4 +95,13 @@ def track_pitch(wav: Float[Tensor, "batch samples"], hop: int, sample_rate_hz: i
     curve = left - 2 * middle + right
     vertex = torch.where(curve < -1e-6, 0.5 * (left - right) / curve, torch.zeros_like(curve)).clamp(-0.5, 0.5)
     lag = peak.squeeze(-1) + vertex + shortest
-    return Pitch(torch.log2(sample_rate_hz / lag), ((middle - 0.5) / 0.3).clamp(0, 1))
+    # the frames have room for the longest lag: the two windows of a shorter one lie around an earlier moment
+    late = (longest - lag) / (2 * hop)
+    voicing = ((middle - 0.5) / 0.3).clamp(0, 1)
+    return Pitch(_earlier(torch.log2(sample_rate_hz / lag), late), _earlier(voicing, late))
+
+
+def _earlier(values: Tensor, steps: Tensor) -> Tensor:
+    """values [batch steps], each `steps` (0 to 1) too late, put where they belong."""
+    after = torch.nn.functional.pad(values[:, 1:].unsqueeze(1), (0, 1), mode="replicate").squeeze(1)
+    return torch.lerp(values, after, steps.clamp(0, 1))
