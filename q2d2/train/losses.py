@@ -62,13 +62,11 @@ def mel_loss(
         return (made - true).abs().mean()
 
 
-def phase_loss(
-    wav: Float[Tensor, "batch samples"], target: Float[Tensor, "batch samples"], row_weight: Float[Tensor, " batch"]
-) -> Float[Tensor, ""]:
+def phase_loss(wav: Float[Tensor, "batch samples"], target: Float[Tensor, "batch samples"]) -> Float[Tensor, ""]:
     """Distance of two complex STFTs with square-rooted magnitudes, mean over two windows.
 
-    Magnitudes do not tell how a waveform lies in time; this does, and so gives the later pairs something to say. Rows
-    have weights because a low rate cannot afford phase.
+    Magnitudes do not tell how a waveform lies in time; this does. Where phases are not met it weighs the loud parts and
+    prefers too quiet to too loud, which PESQ likes at every rate (docs/log.md, 2026-11-25).
     """
 
     def rooted(x: Tensor, n_fft: int) -> Tensor:
@@ -79,7 +77,7 @@ def phase_loss(
         total = torch.zeros((), device=wav.device)
         for n_fft in PHASE_WINDOWS:
             error = (rooted(wav, n_fft) - rooted(target, n_fft)).square().sum(-1)
-            total = total + ((error + 1e-10).sqrt().mean((1, 2)) * row_weight).mean()
+            total = total + (error + 1e-10).sqrt().mean()
         return total / len(PHASE_WINDOWS)
 
 

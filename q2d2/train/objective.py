@@ -37,7 +37,6 @@ def reconstruction_losses(
     names: Collection[str],
     output: CodecOutput,
     wav: Float[Tensor, "batch samples"],
-    num_pairs: Int64[Tensor, " batch"],
     codec: Codec,
 ) -> dict[str, Tensor]:
     """The named losses that this codec can have: `pitch` needs a pitch, `commitment` a learned codebook."""
@@ -49,12 +48,7 @@ def reconstruction_losses(
     if {"log_mel", "root_mel"} & set(names):
         losses |= {k: v for k, v in spectral_losses(made, wav, sample_rate_hz).items() if k in names}
     if "phase" in names:
-        # from nothing at the lowest rate to 1 at the highest, or at the only one
-        rates = list(codec.config.rates.values())
-        weight = torch.ones(len(wav), device=wav.device)
-        if len(rates) > 1:
-            weight = ((num_pairs.float() - rates[0]) / (rates[-1] - rates[0])).clamp(0, 1)
-        losses["phase"] = phase_loss(made, wav, weight)
+        losses["phase"] = phase_loss(made, wav)
     if "pitch" in names and log2_pitch is not None:
         target = track_pitch(wav, wav.shape[1] // log2_pitch.shape[1], sample_rate_hz)
         losses["pitch"] = pitch_loss(log2_pitch, target)

@@ -74,7 +74,7 @@ def train_step(
         opponent.optimizer.step()
 
     wanted = [name for name in RECONSTRUCTION if recipe.weights.get(name)]
-    losses = reconstruction_losses(wanted, output, batch.wav, num_pairs, codec)
+    losses = reconstruction_losses(wanted, output, batch.wav, codec)
     weights = {name: recipe.weights[name] for name in losses}
     if adversary and strength.adversarial is not None:
         with autocast:

@@ -23,7 +23,7 @@ EVERY += ["light_adversarial", "light_features"]
 def losses_of(codec: Codec, names: tuple[str, ...]) -> dict[str, Tensor]:
     pairs = torch.full((2,), codec.quantizer.num_pairs)
     output = codec.train()(SPEECH, pairs)
-    losses = reconstruction_losses(names, output, SPEECH, pairs, codec)
+    losses = reconstruction_losses(names, output, SPEECH, codec)
     return losses | Adversary(["light"]).generator_losses(SPEECH, output.decoded.wav)
 
 
@@ -49,7 +49,7 @@ def test_commitment_pulls_the_encoder_of_a_learned_codebook() -> None:
     wav = SPEECH[:, : 44 * 320]
     pairs = torch.full((2,), 1)
     output = codec.train()(wav, pairs)
-    losses = reconstruction_losses(["commitment"], output, wav, pairs, codec)
+    losses = reconstruction_losses(["commitment"], output, wav, codec)
     assert set(losses) == {"commitment"}
     losses["commitment"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in codec.encoder.parameters() if p.ndim > 1)
