@@ -52,8 +52,9 @@ class SpectralEncoderConfig:
     kind: Literal["spectral"] = "spectral"
 
     def __post_init__(self) -> None:
-        if min(self.dim, self.fine_dim, self.feature_hop, self.stride) < 1 or min(self.fine_layers, self.layers, self.bypass) < 0:
-            raise ValueError(f"dim, fine_dim, feature_hop and stride must be at least 1, layers and bypass at least 0, got {self}")
+        sizes, counts = (self.dim, self.fine_dim, self.feature_hop, self.stride), (self.fine_layers, self.layers)
+        if min(sizes) < 1 or min(*counts, self.bypass) < 0:
+            raise ValueError(f"all sizes must be at least 1, layers and bypass at least 0, got {self}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
 

@@ -113,7 +113,7 @@ def test_filters_are_not_part_of_the_weights():
     assert not [name for name in encoder.state_dict() if name.startswith("features")]
 
 
-@pytest.mark.parametrize("wrong", [{"kernel": 4}, {"dim": 0}, {"stride": 0}, {"layers": -1}])
+@pytest.mark.parametrize("wrong", [{"kernel": 4}, {"dim": 0}, {"stride": 0}, {"layers": -1}, {"bypass": -1}])
 def test_impossible_configs_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SpectralEncoderConfig(**wrong)

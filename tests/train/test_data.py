@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from q2d2.corpus import Corpus
+from q2d2.train.augment import Augment
 from q2d2.train.data import Batch, BySource, ByUtterance, Prefetcher, Speech, open_speech, validation_clips
 
 
@@ -33,9 +34,11 @@ def files_of(batch: Batch) -> list[str]:
 
 @pytest.mark.parametrize("drawing", [BySource(), ByUtterance()])
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_batch_depends_on_seed_and_step_only(packed_corpus, folder, drawing, packed):
+@pytest.mark.parametrize("augment", [None, Augment()])
+def test_a_batch_depends_on_seed_and_step_only(packed_corpus, folder, drawing, packed, augment):
     path = packed_corpus if packed else folder
-    speech, again, other = open_at(path, drawing), open_at(path, drawing), open_at(path, drawing, seed=1)
+    speech, again = (open_at(path, drawing, augment=augment) for _ in range(2))
+    other = open_at(path, drawing, seed=1, augment=augment)
     assert speech.batch_at(3).wav.shape == (4, 9_600) and speech.batch_at(3).wav.dtype == torch.float32
     again.batch_at(0)  # the past does not matter
     assert torch.equal(speech.batch_at(3).wav, again.batch_at(3).wav)
@@ -48,10 +51,11 @@ def test_a_batch_depends_on_seed_and_step_only(packed_corpus, folder, drawing, p
 @pytest.mark.parametrize("drawing", [BySource(), ByUtterance()])
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("world", [2, 4])
-def test_ranks_see_together_what_one_process_would(packed_corpus, folder, drawing, packed, world):
+@pytest.mark.parametrize("augment", [None, Augment()])
+def test_ranks_see_together_what_one_process_would(packed_corpus, folder, drawing, packed, world, augment):
     path = packed_corpus if packed else folder
-    one = open_at(path, drawing)
-    ranks = [open_at(path, drawing, rank=rank, world=world) for rank in range(world)]
+    one = open_at(path, drawing, augment=augment)
+    ranks = [open_at(path, drawing, rank=rank, world=world, augment=augment) for rank in range(world)]
     for step in (0, 1, 5):
         parts = [rank.batch_at(step) for rank in ranks]
         assert torch.equal(torch.cat([part.wav for part in parts]), one.batch_at(step).wav)
@@ -126,6 +130,18 @@ def test_a_packed_corpus_at_another_rate_is_resampled(packed_corpus):
 
 
 # By source
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_changed_rows_are_of_the_same_place_and_length(packed_corpus, folder, packed):
+    path = packed_corpus if packed else folder
+    faint = Augment(speed=0.0, response_db=0.0, noise=0.0, room=0.0, narrow=0.0)
+    plain, unchanged, changed = (open_at(path, augment=augment) for augment in (None, faint, Augment()))
+    for step in range(3):
+        torch.testing.assert_close(unchanged.batch_at(step).wav, plain.batch_at(step).wav, atol=1e-6, rtol=0)
+        assert changed.batch_at(step).wav.shape == plain.batch_at(step).wav.shape
+        assert files_of(changed.batch_at(step)) == files_of(plain.batch_at(step))
+        assert not torch.allclose(changed.batch_at(step).wav, plain.batch_at(step).wav, atol=1e-3)
 
 
 def test_the_numbers_of_a_packed_corpus_drawn_by_source(packed_corpus):
