@@ -170,7 +170,7 @@ class HarmonicDecoder(Decoder):
             level = torch.log(source.abs() + 1e-3)
             direction = source / (source.abs() + 1e-6)
             seen = torch.cat([level, direction.real, direction.imag], dim=-1)
-        x = self.blocks(self.embed(features[:, skip:]) + self.rate(num_pairs).unsqueeze(1))
+        x = self.coarse(features[:, skip:], num_pairs)
         fine = self._per_fine_frame(self.up(x))
         parameters = self.head(self.norm(self.fine(fine + self.source(seen)))).float()
         if self.bypass is not None:  # one envelope for harmonics and noise, linear between the middles of the bands
@@ -178,6 +178,12 @@ class HarmonicDecoder(Decoder):
             parameters = parameters + torch.cat([gain, torch.zeros_like(gain), gain], dim=-1)
         start = torch.zeros_like(num_pairs) if start_frame is None else start_frame
         return Decoded(self._filter(parameters, source, start + skip), log2_pitch)
+
+    def coarse(
+        self, features: Float[Tensor, "batch frames dim"], num_pairs: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, "batch frames width"]:
+        """The stage at one step a frame, which all later ones take what they know of the features from."""
+        return self.blocks(self.embed(features) + self.rate(num_pairs).unsqueeze(1))
 
     def _per_fine_frame(self, x: Float[Tensor, "batch frames stacked"]) -> Float[Tensor, "batch fine_frames channels"]:
         return x.unflatten(-1, (self.config.upsample, -1)).flatten(1, 2)

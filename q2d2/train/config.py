@@ -42,6 +42,7 @@ class TrainConfig:
     average: float | None = None  # decay of the weight average, per step; 0 for none
     weights: dict[str, float] = field(default_factory=dict)  # of losses, in place of the recipe's
     augment: Literal["recipe", "none"] = "recipe"  # rows changed as the recipe says, or as they were recorded
+    linear_start: Literal["recipe", "none"] = "recipe"  # fitted ways around the networks, or nothing but noise
     source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
     precision: Literal["auto", "bfloat16", "float32"] = "auto"  # auto: bfloat16 where matrices multiply faster in it
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on GPUs
@@ -85,6 +86,8 @@ class TrainConfig:
                 weights.setdefault(f"{name}_{what}", weights.get(f"{name.removeprefix('frozen_')}_{what}", 1.0))
         if self.augment == "none":
             changes["augment"] = None
+        if self.linear_start == "none":
+            changes["linear_start"] = False
         if self.source_weights:
             if not isinstance(recipe.drawing, BySource):
                 raise ValueError("source_weights: this recipe draws utterances, not sources")

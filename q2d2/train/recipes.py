@@ -25,6 +25,7 @@ class Recipe:
     discriminators: tuple[str, ...] = ()  # names of sets in `adversary.SETS`
     drawing: Drawing = field(default_factory=BySource)
     augment: Augment | None = None  # how rows are changed before they are learnt
+    linear_start: bool = False  # a new codec begins with what matrices can do, where it has the ways for it
     batch: int = 6  # rows of all processes together
     seconds: float = 1.35  # of a row, rounded to whole frames
     learning_rate: float = 1e-3
@@ -53,6 +54,7 @@ SPEECH = Recipe(
     },
     discriminators=("light",),
     augment=Augment(),
+    linear_start=True,
     judged_seconds=0.675,
     discriminator_learning_rate=1e-3,
     adversarial_from=0.5,

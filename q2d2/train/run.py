@@ -15,11 +15,12 @@ from pydantic import TypeAdapter
 from q2d2 import checkpoint, presets
 from q2d2.atomic import write_whole
 from q2d2.codec import Codec
-from q2d2.train import state
+from q2d2.train import linear_start, state
 from q2d2.train.budget import Budget
 from q2d2.train.config import TrainConfig
-from q2d2.train.data import Prefetcher, open_speech, validation_clips
+from q2d2.train.data import Prefetcher, Speech, open_speech, validation_clips
 from q2d2.train.journal import Journal
+from q2d2.train.recipes import Recipe
 from q2d2.train.trainer import Trainer
 from q2d2.train.validation import validate
 
@@ -34,36 +35,32 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
     first = fabric.is_global_zero
     torch.manual_seed(config.seed)
     codec, discriminators = _starting_point(config)
+    resumes = (config.out / state.STATE).is_file()
+    fabric.barrier()  # or a slow process would take the first save of this run for an earlier one
+    speech = None
+    fits = config.settled(codec.config).linear_start and linear_start.is_possible(codec)
+    if fits and first and config.start is None and not resumes:  # other processes take their weights from this one
+        whole = _speech(config, codec)
+        linear_start.begin(codec.to(fabric.device), whole)
+        speech = whole if fabric.world_size == 1 else None
     trainer = Trainer(codec, config, fabric)
     if discriminators and trainer.opponent:
         state.load_discriminators(discriminators, trainer.opponent.module)
     recipe, rate_hz = trainer.recipe, codec.config.sample_rate_hz
-    samples = max(1, round(recipe.seconds * rate_hz / codec.hop)) * codec.hop
     config.out.mkdir(parents=True, exist_ok=True)
-    if (config.out / state.STATE).is_file():
+    if resumes:
         budget.earlier_s = trainer.resume()
-    fabric.barrier()  # or a slow process would take the first save of this run for an earlier one
     if _spent(fabric, budget, trainer.step) >= 1:
         if first:  # killed in its last save, a run may have left the state of the end beside an older model
             trainer.save(budget.earlier_s)
         _leave(fabric)
         return config.out / state.MODEL
     clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
-    speech = open_speech(
-        config.data,
-        rate_hz,
-        batch=recipe.batch,
-        samples=samples,
-        seed=config.seed,
-        drawing=recipe.drawing,
-        augment=recipe.augment,
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-        cache=config.cache,
-    )
+    speech = speech or _speech(config, codec, fabric.global_rank, fabric.world_size)
     if first:
         write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
-    journal = Journal(config.out, config.log_every, recipe.batch * samples / rate_hz, rate_hz, silent=not first)
+    seconds = recipe.batch * _row_samples(recipe, codec) / rate_hz
+    journal = Journal(config.out, config.log_every, seconds, rate_hz, silent=not first)
 
     def finish() -> None:
         """Save and measure, on the first process; what that takes is kept free at the end of the budget."""
@@ -95,6 +92,28 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
             journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
     _leave(fabric)
     return config.out / state.MODEL
+
+
+def _row_samples(recipe: Recipe, codec: Codec) -> int:
+    """Whole frames."""
+    return max(1, round(recipe.seconds * codec.config.sample_rate_hz / codec.hop)) * codec.hop
+
+
+def _speech(config: TrainConfig, codec: Codec, rank: int = 0, world: int = 1) -> Speech:
+    """The rows of one process, or of all."""
+    recipe = config.settled(codec.config)
+    return open_speech(
+        config.data,
+        codec.config.sample_rate_hz,
+        batch=recipe.batch,
+        samples=_row_samples(recipe, codec),
+        seed=config.seed,
+        drawing=recipe.drawing,
+        augment=recipe.augment,
+        rank=rank,
+        world=world,
+        cache=config.cache,
+    )
 
 
 def _leave(fabric: Fabric) -> None:

@@ -53,6 +53,8 @@ def test_overfit(minute: Path, tmp_path: Path) -> None:
         learning_rate=5e-3,
         warmup_steps=10,
         average=0.97,
+        augment="none",
+        linear_start="none",
         adversarial_from=0.85,
         adversarial_warmup_steps=20,
         log_every=30,
