@@ -57,7 +57,8 @@ def begin(codec: Codec, speech: Speech) -> None:
     assert isinstance(quantizer, Q2D2)
     assert isinstance(decoder, HarmonicDecoder)
     codec.eval()
-    _aim(codec, encoder, quantizer, _batches(codec, speech, 0, AIMING))
+    _aim(codec, encoder, _batches(codec, speech, 0, AIMING))
+    _hand_through(quantizer, decoder)
     _shape(codec, decoder, quantizer, _batches(codec, speech, AIMING, SHAPING))
     _level(codec, decoder, list(_batches(codec, speech, AIMING + SHAPING, LEVELLING)))
     codec.train()
@@ -88,10 +89,11 @@ class _Regression:
         return found[:-1].T, found[-1]
 
 
-def _aim(codec: Codec, encoder: SpectralEncoder, quantizer: Q2D2, batches: Iterator[Tensor]) -> None:
-    """The quantizer's channels become the best linear predictors, the first of them those that explain the most."""
+def _aim(codec: Codec, encoder: SpectralEncoder, batches: Iterator[Tensor]) -> None:
+    """The latent's first channels become the best linear predictors, the first of them those that explain the most."""
     assert isinstance(encoder.bypass, Bypass)
-    regression, channels = _Regression(), _channels(quantizer)
+    assert isinstance(codec.quantizer, Q2D2)
+    regression, channels = _Regression(), _channels(codec.quantizer)
     for wav in batches:
         pitch = PITCH_WEIGHT * _pitch(codec, wav)
         regression.add(encoder.spectral_frames(encoder.features(wav)), torch.cat([_log_mel(codec, wav), pitch], -1))
@@ -104,17 +106,21 @@ def _aim(codec: Codec, encoder: SpectralEncoder, quantizer: Q2D2, batches: Itera
     straight = torch.eye(encoder.config.dim, channels, dtype=predictors.dtype, device=predictors.device)
     _set(encoder.bypass, predictors, straight, -straight @ predictors @ regression.mean)
     encoder.norm.weight.fill_(0.1)
-    for linear, identity in ((quantizer.project_in, True), (quantizer.project_out, False)):
-        assert isinstance(linear, nn.Linear)
-        nn.init.normal_(linear.weight, std=0.05 if identity else 0.02)
+
+
+def _hand_through(quantizer: Q2D2, decoder: HarmonicDecoder) -> None:
+    """The latent's first channels are what is quantized, and stand out in the decoder's coarse stage."""
+    channels = _channels(quantizer)
+    assert isinstance(quantizer.project_in, nn.Linear)
+    assert isinstance(quantizer.project_out, nn.Linear)
+    for linear, faint in ((quantizer.project_in, 0.05), (quantizer.project_out, 0.02), (decoder.embed, 0.02)):
+        nn.init.normal_(linear.weight, std=faint)
         nn.init.zeros_(linear.bias)
-        linear.weight[:channels, :channels] = torch.eye(channels)
-    embed = codec.decoder.get_submodule("embed")
-    assert isinstance(embed, nn.Linear)
-    nn.init.normal_(embed.weight, std=0.02)
-    nn.init.zeros_(embed.bias)
-    axes, _ = torch.linalg.qr(torch.randn(embed.out_features, channels, device=embed.weight.device))
-    embed.weight[:, :channels] = 0.15 * embed.out_features**0.5 * axes
+    quantizer.project_in.weight[:, :channels] = torch.eye(channels)
+    quantizer.project_out.weight[:channels] = torch.eye(channels)
+    width = decoder.config.dim
+    axes, _ = torch.linalg.qr(torch.randn(width, channels, device=decoder.embed.weight.device))
+    decoder.embed.weight[:, :channels] = 0.15 * width**0.5 * axes
 
 
 def _shape(codec: Codec, decoder: HarmonicDecoder, quantizer: Q2D2, batches: Iterator[Tensor]) -> None:
