@@ -31,7 +31,7 @@ TINY = CodecConfig(
     encoder=SpectralEncoderConfig(dim=16, fine_dim=8, fine_layers=1, layers=1, bypass=8),
     quantizer=Q2D2Config(dim=16, grids=(R7,) * 2 + (R9,) * 2),
     decoder=HarmonicDecoderConfig(
-        features=16, dim=16, layers=1, fine_dim=8, fine_layers=1, num_pairs=4, pitch_dim=8, bypass=8
+        features=16, dim=16, layers=1, fine_dim=8, fine_layers=1, num_pairs=4, pitch_dim=8, bypass=3
     ),
     rates={"1k": 2, "3k": 3, "7k": 4},
 )

@@ -164,13 +164,14 @@ class PartCrops(Speech):
             start = rng.integers(0, len(part) - longest + 1)
             gain = 10 ** (rng.triangular(QUIETEST_DB, LOUDEST_DB, LOUDEST_DB) / 20)
             if row in self._share.rows:
-
-                def read(samples: int, begin: np.ndarray = part[start:], gain: float = gain) -> np.ndarray:
-                    return begin[:samples].astype(np.float32) * np.float32(gain / 32768)
-
-                rows.append(self._crops.cut(step, row, read))
+                rows.append(self._crops.cut(step, row, partial(_scaled, part[start : start + longest], gain)))
                 names.append(f"{self.corpus.folder / source.files[number]}@{start}")
         return Batch(torch.from_numpy(np.stack(rows)), tuple(names))
+
+
+def _scaled(pcm: np.ndarray, gain: float, samples: int) -> np.ndarray:
+    """The first of them as floats."""
+    return pcm[:samples].astype(np.float32) * np.float32(gain / 32768)
 
 
 class UtteranceCrops(Speech):
