@@ -1,7 +1,8 @@
 """Weights between those of two runs from one start: `python runs/interpolate.py MODEL_A MODEL_B SHARE_OF_B OUT`.
 
 Fine-tuned models of one origin lie in one basin, and a point between them is often better than either (Wortsman et al.
-2022, "Model soups"). The shipped `speech` lies between a run on reconstruction and one against discriminators.
+2022, "Model soups"). The shipped `speech` lies between a run on reconstruction and the mean of two against
+discriminators.
 """
 
 import sys

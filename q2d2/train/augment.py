@@ -37,19 +37,18 @@ def changed(
     augment: Augment, rng: np.random.Generator, wav: Float32[np.ndarray, " _"], samples: int, sample_rate_hz: int
 ) -> Float32[np.ndarray, " samples"]:
     """The crop at its new speed, through a microphone and in a room, with its peak as it was."""
-    size = len(wav)
     peak = float(np.abs(wav).max(initial=0.0))
     hertz = np.fft.rfftfreq(samples, 1 / sample_rate_hz)
     spectrum = np.zeros(len(hertz), np.complex128)
     whole = np.fft.rfft(wav)
     shared = min(len(whole), len(spectrum))
-    spectrum[:shared] = whole[:shared] * (samples / size)
+    spectrum[:shared] = whole[:shared] * (samples / len(wav))
     spectrum *= _response(augment, rng, hertz)
     if rng.random() < augment.room:
         spectrum *= np.fft.rfft(_room(rng, samples, sample_rate_hz))
-    noisy, below_db = rng.random() < augment.noise, rng.uniform(*augment.noise_db)
-    if noisy:
-        spectrum += _noise(augment, rng, hertz) * np.linalg.norm(spectrum) * 10 ** (-below_db / 20)
+    if rng.random() < augment.noise:
+        share = 10 ** (-rng.uniform(*augment.noise_db) / 20)
+        spectrum += share * np.linalg.norm(spectrum) * _noise(augment, rng, hertz)
     if rng.random() < augment.narrow:
         top_hz = rng.uniform(3400, 8000)
         spectrum *= np.clip((1.05 * top_hz - hertz) / (0.05 * top_hz), 0, 1)
