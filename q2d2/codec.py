@@ -14,6 +14,7 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
@@ -23,11 +24,14 @@ from torch import Tensor, nn
 
 from q2d2 import bitstream
 from q2d2.config import CodecConfig, build
-from q2d2.decoder import Decoded
+from q2d2.decoder import Decoded, HarmonicDecoder
+from q2d2.encoder import SpectralEncoder
+from q2d2.indices import check_indices
 from q2d2.quantizer import Quantized
 from q2d2.resampling import check_rate, resample, resampled_length
-from q2d2.signals import Samples, check_signal, mono
-from q2d2.windows import Span, batches, copy_span, joined, regrouped, spans
+from q2d2.signals import Samples, mono
+from q2d2.streams import StreamingDecoder, StreamingEncoder
+from q2d2.windows import Span, batches, copy_span, joined, spans
 
 WINDOW = 1536  # frames per window: half a minute of `speech`, a multiple of the decoder's blocks
 BATCH_FRAMES = 4 * WINDOW  # frames per pass through the networks, context included: bounds memory
@@ -111,10 +115,10 @@ class Codec(nn.Module):
     @torch.no_grad()
     def measure_silence(self) -> None:
         """Set the buffer `silence` to the indices of digital silence; call it when the weights have changed."""
-        frames = 2 * (self.encoder.context or 0) + 1
-        quiet = torch.zeros(1, frames * self.hop, device=self.silence.device)
+        before, after = self.encoder.context or (0, 0)
+        quiet = torch.zeros(1, (before + 1 + after) * self.hop, device=self.silence.device)
         with self._evaluating():
-            self.silence.copy_(self.quantizer(self.encoder(quiet)).indices[0, frames // 2])
+            self.silence.copy_(self.quantizer(self.encoder(quiet)).indices[0, before])
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -224,43 +228,76 @@ class Codec(nn.Module):
     def encode_blocks(
         self, blocks: Iterable[Float32[np.ndarray, " _"]], rate: str | int | None = None
     ) -> Iterator[Int64[np.ndarray, "_ _pairs"]]:
-        """Mono blocks of any sizes at the codec's own rate -> indices, window after window; bounded memory if local."""
-        pairs, context = self.num_pairs(rate), self.encoder.context or 0
-        held, first, done = np.zeros(0, np.float32), 0, 0  # `held` begins at frame `first`; those before `done` are out
-        for piece in self._pieces(map(_checked_block, blocks), context, self.hop):
-            held = np.concatenate([held, piece])
-            if self.is_local and len(held) >= (done + WINDOW + context - first) * self.hop:
-                yield self._encode_spans([held], [Span(0, done - first, done - first + WINDOW)])[0][:, :pairs]
-                done += WINDOW
-                keep = max(first, done - context)
-                held, first = held[(keep - first) * self.hop :], keep
-        frames = first + -(-len(held) // self.hop)
-        if frames > done:
-            yield self._encode_spans([held], [Span(0, done - first, frames - first)])[0][:, :pairs]
+        """Mono blocks of any sizes at the codec's own rate -> indices, block after block; bounded memory if local."""
+        if not self.is_local:
+            if parts := [block.copy() for block in blocks if len(block)]:
+                yield self.encode(np.concatenate(parts), self.config.sample_rate_hz, rate).indices.numpy()
+            return
+        with self.streaming(rate) as stream:
+            for block in blocks:
+                if len(indices := stream.push(block)):
+                    yield indices.numpy()
+            if len(indices := stream.flush()):
+                yield indices.numpy()
 
     def decode_blocks(self, chunks: Iterable[Int64[np.ndarray, "_ _pairs"]]) -> Iterator[Float32[np.ndarray, " _"]]:
         """Chunks of indices of any sizes -> mono samples at the codec's own rate; bounded memory if local."""
-        lead, _, after = self.decoder.context or (0, 0, 0)
-        held: np.ndarray | None = None
-        first = done = 0
-        for piece in self._pieces(map(self._checked_indices, chunks), after, 1):
-            held = piece if held is None else np.concatenate([held, piece])
-            if self.is_local and first + len(held) >= done + WINDOW + after:
-                yield self._decode_spans([held], [Span(0, done - first, done - first + WINDOW)], first)[0]
-                done += WINDOW
-                keep = max(first, done - lead)
-                held, first = held[keep - first :], keep
-        if held is not None and first + len(held) > done:
-            yield self._decode_spans([held], [Span(0, done - first, len(held))], first)[0]
+        checked = (self._checked_indices(chunk).copy() for chunk in chunks if len(chunk))
+        first = next(checked, None)
+        if first is None:
+            return
+        if not self.is_local:
+            whole = torch.from_numpy(np.concatenate([first, *checked]))
+            yield self.decode(Codes(whole, len(whole) * self.hop, self.config.sample_rate_hz))
+            return
+        with self.streaming_decoder(first.shape[1]) as stream:
+            for chunk in chain([first], checked):
+                if len(wav := stream.push(chunk)):
+                    yield wav
+            yield stream.flush()
+
+    # -- live ----------------------------------------------------------------------------------------------------------
+
+    def streaming(self, rate: str | int | None = None, sample_rate_hz: SupportsIndex | None = None) -> StreamingEncoder:
+        """A stream of samples at this rate (default: the codec's) -> indices; ValueError if the codec is not local."""
+        encoder = self.encoder
+        self._check_streams()
+        assert isinstance(encoder, SpectralEncoder)
+        own_hz = self.config.sample_rate_hz
+        outer_hz = own_hz if sample_rate_hz is None else operator.index(sample_rate_hz)
+        return StreamingEncoder(encoder, self.quantizer, self.num_pairs(rate), own_hz, outer_hz)
+
+    def streaming_decoder(
+        self, rate: str | int | None = None, sample_rate_hz: SupportsIndex | None = None
+    ) -> StreamingDecoder:
+        """A stream of indices -> samples at this rate (default: the codec's); ValueError if the codec is not local."""
+        decoder = self.decoder
+        self._check_streams()
+        assert isinstance(decoder, HarmonicDecoder)
+        own_hz = self.config.sample_rate_hz
+        outer_hz = own_hz if sample_rate_hz is None else operator.index(sample_rate_hz)
+        return StreamingDecoder(decoder, self.quantizer, self.silence[: self.num_pairs(rate)], own_hz, outer_hz)
+
+    @property
+    def latency_s(self) -> float | None:
+        """From a sample's going in to its coming out of two streams at the codec's own rate, were both infinitely fast.
+
+        The rest of its frame, and what encoder and decoder must know after it. None: the whole signal.
+        """
+        encoder, decoder = self.encoder, self.decoder
+        if not isinstance(encoder, SpectralEncoder) or not isinstance(decoder, HarmonicDecoder):
+            return None
+        # the decoder keeps the newest frame, in which the signal may turn out to end
+        samples = self.hop + encoder.reach_samples.after + max(self.hop, decoder.look_ahead_samples)
+        return samples / self.config.sample_rate_hz
+
+    def _check_streams(self) -> None:
+        if not self.is_local:
+            raise ValueError(
+                f"{self.config.name} sees the whole signal at once and cannot stream: speech and speech-live can"
+            )
 
     # -- windows -------------------------------------------------------------------------------------------------------
-
-    def _pieces(self, blocks: Iterable[np.ndarray], after: int, per_frame: int) -> Iterator[np.ndarray]:
-        """The blocks in pieces that each complete one window and what it must see after it; in one if not local."""
-        if self.is_local:
-            yield from regrouped(blocks, (WINDOW + after) * per_frame, WINDOW * per_frame)
-        elif parts := [block.copy() for block in blocks]:
-            yield np.concatenate(parts)
 
     def _spans(self, frames: Sequence[int]) -> list[Span]:
         return spans(frames, WINDOW if self.is_local else None)
@@ -274,18 +311,18 @@ class Codec(nn.Module):
         self, signals: Sequence[Float32[np.ndarray, " _"]], work: Sequence[Span]
     ) -> list[Int64[np.ndarray, "_ pairs"]]:
         """Indices (all pairs) of each signal's spans, joined per signal."""
-        context, hop = self.encoder.context or 0, self.hop
+        (before, after), hop = self.encoder.context or (0, 0), self.hop
         found: dict[Span, np.ndarray] = {}
-        for batch in self._batches(work, 2 * context):
+        for batch in self._batches(work, before + after):
             longest = max(span.frames for span in batch)
-            rows = np.zeros((len(batch), (longest + 2 * context) * hop), np.float32)
+            rows = np.zeros((len(batch), (before + longest + after) * hop), np.float32)
             for row, span in zip(rows, batch, strict=True):
-                copy_span(row, signals[span.clip], (span.start - context) * hop, (span.stop + context) * hop)
+                copy_span(row, signals[span.clip], (span.start - before) * hop, (span.stop + after) * hop)
             with self._evaluating():
                 latent = self.encoder(torch.from_numpy(rows).to(self.silence.device))
                 indices = self.quantizer(latent).indices.cpu().numpy()
             for row, span in zip(indices, batch, strict=True):
-                found[span] = row[context : context + span.frames].copy()
+                found[span] = row[before : before + span.frames].copy()
         return joined(found, len(signals))
 
     @torch.inference_mode()
@@ -331,16 +368,5 @@ class Codec(nn.Module):
         pairs = indices.shape[1]
         if not 1 <= pairs <= self.quantizer.num_pairs:
             raise ValueError(f"the codes have {pairs} pairs, {self.config.name} has {self.quantizer.num_pairs}")
-        outside = (indices < 0) | (indices >= np.array(self.quantizer.points[:pairs]))
-        if outside.any():
-            frame, pair = np.argwhere(outside)[0]
-            raise ValueError(
-                f"index {indices[frame, pair]} of pair {pair} in frame {frame} is outside "
-                f"0..{self.quantizer.points[pair] - 1}"
-            )
+        check_indices(indices, self.quantizer.points[:pairs])
         return indices
-
-
-def _checked_block(block: Float32[np.ndarray, " samples"]) -> Float32[np.ndarray, " samples"]:
-    check_signal(block, "a block of the signal")
-    return block

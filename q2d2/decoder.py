@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Complex, Float, Int64
 from torch import Tensor, nn
 
 from q2d2 import excitation
-from q2d2.layers import Bypass, ConvNeXtBlock
+from q2d2.layers import Bypass, ConvNeXtBlock, kernel_reach
 from q2d2.spectral import istft_same, mel_filters, stft_same
 
 
@@ -83,6 +83,7 @@ class HarmonicDecoderConfig:
     pitch_steps: int = 3
     sample_rate_hz: int = 24000
     bypass: int = 0  # rank of a linear way from the coarse stage straight to the gains, by mel bands; 0: none
+    causal: bool = False  # kernels end with their own frame; windows still reach 3/4 of `n_fft` further
     kind: Literal["harmonic"] = "harmonic"
 
     def __post_init__(self) -> None:
@@ -103,20 +104,27 @@ class PitchHead(nn.Module):
     kernel = 5
     depth = 3
 
-    def __init__(self, dim: int, hidden: int, steps: int) -> None:
+    def __init__(self, dim: int, hidden: int, steps: int, causal: bool = False) -> None:
         super().__init__()
         widths = [dim, hidden, hidden, steps]
-        self.convs = nn.ModuleList(
-            nn.Conv1d(widths[i], widths[i + 1], self.kernel, padding=self.kernel // 2) for i in range(self.depth)
-        )
+        self.reach = kernel_reach(self.kernel, causal)  # of each convolution
+        self.convs = nn.ModuleList(nn.Conv1d(widths[i], widths[i + 1], self.kernel) for i in range(self.depth))
 
     def forward(self, features: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch steps"]:
-        x = features.double().transpose(1, 2)
-        for i, conv in enumerate(self.convs):
-            weight, bias = conv.get_parameter("weight").double(), conv.get_parameter("bias").double()
-            x = nn.functional.conv1d(x if i == 0 else nn.functional.silu(x), weight, bias, padding=self.kernel // 2)
+        x = features.double()
+        for layer in range(self.depth):
+            x = self.inner(layer, nn.functional.pad(x, (0, 0, *self.reach)))
+        return x.flatten(1)
+
+    def inner(self, layer: int, x: Float[Tensor, "batch frames inputs"]) -> Float[Tensor, "batch inner_frames outputs"]:
+        """One convolution without padding, and what comes after it; the last layer gives the pitch."""
+        conv = self.convs[layer]
+        weight, bias = conv.get_parameter("weight").double(), conv.get_parameter("bias").double()
+        y = nn.functional.conv1d(x.transpose(1, 2), weight, bias).transpose(1, 2)
+        if layer < self.depth - 1:
+            return nn.functional.silu(y)
         # between 43 and 520 Hz, and 150 Hz when the head says nothing
-        return math.log2(150) + (math.log2(520 / 150)) * torch.tanh(x / 2).transpose(1, 2).flatten(1)
+        return math.log2(150) + (math.log2(520 / 150)) * torch.tanh(y / 2)
 
 
 class HarmonicDecoder(Decoder):
@@ -130,13 +138,13 @@ class HarmonicDecoder(Decoder):
         self.config = config
         self.hop = config.upsample * config.hop_fine
         bins = config.n_fft // 2 + 1
-        self.pitch = PitchHead(config.features, config.pitch_dim, config.pitch_steps)
+        self.pitch = PitchHead(config.features, config.pitch_dim, config.pitch_steps, config.causal)
         self.embed = nn.Linear(config.features, config.dim)
         self.rate = nn.Embedding(config.num_pairs + 1, config.dim)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
+        self.blocks = nn.Sequential(*(self._block(config.dim) for _ in range(config.layers)))
         self.up = nn.Linear(config.dim, config.upsample * config.fine_dim)
         self.source = nn.Linear(3 * bins, config.fine_dim)
-        self.fine = nn.Sequential(*(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers)))
+        self.fine = nn.Sequential(*(self._block(config.fine_dim) for _ in range(config.fine_layers)))
         self.norm = nn.LayerNorm(config.fine_dim)
         self.head = nn.Linear(config.fine_dim, 3 * bins)
         self.bypass = Bypass(config.dim, config.upsample * self.bands, config.bypass) if config.bypass else None
@@ -147,15 +155,31 @@ class HarmonicDecoder(Decoder):
         with torch.no_grad():  # start as a quiet vocoder: the source's own phase, more tone than noise
             self.head.bias.copy_(torch.tensor([-3.0, 0.0, -5.0]).repeat_interleave(bins))
 
+    def _block(self, dim: int) -> ConvNeXtBlock:
+        return ConvNeXtBlock(dim, self.config.kernel, causal=self.config.causal)
+
     @property
     def context(self) -> Context:
-        reach = self.config.kernel // 2
-        fine = self.config.fine_layers * reach + math.ceil(self.config.n_fft / self.config.hop_fine)
-        network = self.config.layers * reach + math.ceil(fine / self.config.upsample)
-        pitch = PitchHead.depth * (PitchHead.kernel // 2) + 1 + math.ceil(fine / self.config.upsample)
+        config, kernel = self.config, kernel_reach(self.config.kernel, self.config.causal)
+        windows = math.ceil(config.n_fft / config.hop_fine)
+        fine = math.ceil((config.fine_layers * kernel.before + windows) / config.upsample)
+        network = config.layers * kernel.before + fine
+        pitch = PitchHead.depth * self.pitch.reach.before + 1 + fine
         # the phase in a block rests on the pitch since the start of the block before it
         lead = network + 2 * excitation.BLOCK + pitch
-        return Context(-(-lead // excitation.BLOCK) * excitation.BLOCK, network, max(network, pitch))
+        after = math.ceil(self.look_ahead_samples / self.hop)
+        return Context(-(-lead // excitation.BLOCK) * excitation.BLOCK, network, after)
+
+    @property
+    def look_ahead_samples(self) -> int:
+        """Samples after itself that must have been decoded to features before a sample is final."""
+        config, after = self.config, kernel_reach(self.config.kernel, self.config.causal).after
+        window = (config.n_fft - config.hop_fine) // 2
+        coarse = config.layers * after * self.hop
+        # the source is interpolated between the middles of steps, and its spectrum comes in whole fine frames
+        source = PitchHead.depth * self.pitch.reach.after * self.hop + self.hop // config.pitch_steps // 2 + window
+        source = -(-source // config.hop_fine) * config.hop_fine
+        return max(coarse, source) + config.fine_layers * after * config.hop_fine + window
 
     def forward(
         self,
@@ -167,25 +191,26 @@ class HarmonicDecoder(Decoder):
         log2_pitch = self.pitch(features)
         with torch.no_grad():
             source = self._source(log2_pitch)[:, skip * self.config.upsample :]
-            level = torch.log(source.abs() + 1e-3)
-            direction = source / (source.abs() + 1e-6)
-            seen = torch.cat([level, direction.real, direction.imag], dim=-1)
         x = self.coarse(features[:, skip:], num_pairs)
-        fine = self._per_fine_frame(self.up(x))
-        parameters = self.head(self.norm(self.fine(fine + self.source(seen)))).float()
-        if self.bypass is not None:  # one envelope for harmonics and noise, linear between the middles of the bands
-            gain = self._per_fine_frame(self.bypass(x)).float() @ self.spread
-            parameters = parameters + torch.cat([gain, torch.zeros_like(gain), gain], dim=-1)
+        fine = self.fine(self.per_fine_frame(self.up(x)) + self.seen(source))
         start = torch.zeros_like(num_pairs) if start_frame is None else start_frame
-        return Decoded(self._filter(parameters, source, start + skip), log2_pitch)
+        spectrum = self.filtered(fine, self.envelope(x), source, (start + skip) * self.config.upsample)
+        return Decoded(istft_same(spectrum, self.config.n_fft, self.config.hop_fine), log2_pitch)
 
     def coarse(
         self, features: Float[Tensor, "batch frames dim"], num_pairs: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch frames width"]:
         """The stage at one step a frame, which all later ones take what they know of the features from."""
-        return self.blocks(self.embed(features) + self.rate(num_pairs).unsqueeze(1))
+        return self.blocks(self.conditioned(features, num_pairs))
 
-    def _per_fine_frame(self, x: Float[Tensor, "batch frames stacked"]) -> Float[Tensor, "batch fine_frames channels"]:
+    def conditioned(
+        self, features: Float[Tensor, "batch frames dim"], num_pairs: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, "batch frames width"]:
+        """What the coarse stage begins with: the features, and how many pairs they are made of."""
+        return self.embed(features) + self.rate(num_pairs).unsqueeze(1)
+
+    def per_fine_frame(self, x: Float[Tensor, "batch frames stacked"]) -> Float[Tensor, "batch fine_frames channels"]:
+        """The fine frames of each frame, one after the other."""
         return x.unflatten(-1, (self.config.upsample, -1)).flatten(1, 2)
 
     def _source(self, log2_pitch: Tensor) -> Tensor:
@@ -197,11 +222,32 @@ class HarmonicDecoder(Decoder):
         wave = excitation.harmonics(turning, pitch_hz.repeat_interleave(step, dim=-1))
         return stft_same(wave.float(), config.n_fft, config.hop_fine) / math.sqrt(config.n_fft)
 
-    def _filter(self, parameters: Tensor, source: Tensor, start_frame: Tensor) -> Tensor:
-        """Gains and phase shifts applied to harmonics and noise, and the inverse STFT; float32 under any autocast."""
+    def seen(self, source: Complex[Tensor, "batch fine_frames bins"]) -> Float[Tensor, "batch fine_frames fine_width"]:
+        """The source as the fine stage sees it: level and direction of each bin; no gradient goes to the pitch."""
+        with torch.no_grad():
+            level = torch.log(source.abs() + 1e-3)
+            direction = source / (source.abs() + 1e-6)
+            channels = torch.cat([level, direction.real, direction.imag], dim=-1)
+        return self.source(channels)
+
+    def envelope(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch fine_frames bins"] | None:
+        """One envelope for harmonics and noise, linear between the middles of the bands, from the coarse stage."""
+        return None if self.bypass is None else self.per_fine_frame(self.bypass(x)).float() @ self.spread
+
+    def filtered(
+        self,
+        fine: Float[Tensor, "batch fine_frames fine_width"],
+        envelope: Float[Tensor, "batch fine_frames bins"] | None,
+        source: Complex[Tensor, "batch fine_frames bins"],
+        start: Int64[Tensor, " batch"],
+    ) -> Complex[Tensor, "batch fine_frames bins"]:
+        """Gains and phase shifts applied to harmonics and noise, from fine frame `start`; always in float32."""
+        parameters = self.head(self.norm(fine)).float()
         with torch.autocast(parameters.device.type, enabled=False):
             tone, shift, breath = parameters.chunk(3, dim=-1)
-            phases = excitation.noise_phase(start_frame * self.config.upsample, source.shape[1], source.shape[2])
+            if envelope is not None:
+                tone, breath = tone + envelope, breath + envelope
+            phases = excitation.noise_phase(start, source.shape[1], source.shape[2])
             tonal = source * torch.polar(torch.exp(tone.clamp(max=6)), shift)
             noise = torch.polar(torch.exp(breath.clamp(max=6)), phases)
-            return istft_same((tonal + noise) * math.sqrt(self.config.n_fft), self.config.n_fft, self.config.hop_fine)
+            return (tonal + noise) * math.sqrt(self.config.n_fft)

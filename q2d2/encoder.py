@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from q2d2.layers import Bypass, ConvNeXtBlock
-from q2d2.spectral import mel_filters, windowed_frames
+from q2d2.layers import Bypass, ConvNeXtBlock, Reach, kernel_reach
+from q2d2.spectral import inner_frames, mel_filters
 
 
 class Encoder(nn.Module, ABC):
@@ -28,8 +28,8 @@ class Encoder(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def context(self) -> int | None:
-        """Frames on either side that a frame's latent depends on; None if it depends on the whole signal."""
+    def context(self) -> Reach | None:
+        """Frames before and after a frame that its latent depends on; None if it depends on the whole signal."""
 
     @abstractmethod
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
@@ -49,6 +49,7 @@ class SpectralEncoderConfig:
     stride: int = 3
     sample_rate_hz: int = 24000
     bypass: int = 0  # rank of a linear way from a frame's features (samples aside) straight to its latent; 0: none
+    causal: bool = False  # kernels and analysis windows end with their own frame: nothing after it is looked at
     kind: Literal["spectral"] = "spectral"
 
     def __post_init__(self) -> None:
@@ -60,15 +61,20 @@ class SpectralEncoderConfig:
 
 
 class SpectralFeatures(nn.Module):
-    """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; nothing is learnt."""
+    """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; nothing is learnt.
+
+    The windows are centred on the frame, or end with it if causal.
+    """
 
     short, long, n_fft = 600, 1200, 2400
     mels, harmonics_hz, lags = 80, 1200, 64
     pitch_hz = (60.0, 500.0)
 
-    def __init__(self, hop: int, sample_rate_hz: int) -> None:
+    def __init__(self, hop: int, sample_rate_hz: int, causal: bool = False) -> None:
         super().__init__()
         self.hop = hop
+        self.reach = self._around(self.long, causal)  # in samples beyond the hop
+        self.short_offset = self.reach.before - self._around(self.short, causal).before
         spacing = sample_rate_hz / self.n_fft
         self.low_bins = int(self.harmonics_hz / spacing)
         self.channels = self.mels + self.low_bins // 2 + self.lags + self.short
@@ -85,15 +91,25 @@ class SpectralFeatures(nn.Module):
         cosines = torch.cos(2 * math.pi * frequency[:, None] * lag) / window_acf.clamp(min=0.05)
         self.register_buffer("cosines", cosines.float(), persistent=False)
 
-    @torch.no_grad()
+    def _around(self, width: int, causal: bool) -> Reach:
+        after = 0 if causal else width - self.hop - (width - self.hop) // 2
+        return Reach(width - self.hop - after, after)
+
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames channels"]:
+        return self.inner(nn.functional.pad(wav, self.reach))
+
+    @torch.no_grad()
+    def inner(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames channels"]:
+        """The same without padding: of all long windows that lie within the signal."""
         with torch.autocast(wav.device.type, enabled=False):
             wav = wav.float()
-            frames = windowed_frames(wav, self.short, self.hop)
+            count = (wav.shape[-1] - self.long) // self.hop + 1
+            short = wav[:, self.short_offset :][:, : (count - 1) * self.hop + self.short]
+            frames = inner_frames(short, self.short, self.hop)
             mel = torch.log(torch.fft.rfft(frames).abs() @ self.mel / (self.short / 4) + 1e-4)
             # at one level, and below that of the other features: they are to add to them, not to drown them
             samples = 0.3 * frames / (frames.square().mean(-1, keepdim=True).sqrt() + 1e-3)
-            long = torch.fft.rfft(windowed_frames(wav, self.long, self.hop), n=self.n_fft)
+            long = torch.fft.rfft(inner_frames(wav, self.long, self.hop), n=self.n_fft)
             power = long[..., : self.pitch_bins].abs().square() / (self.long / 4) ** 2
             low = 0.5 * torch.log(power[..., : self.low_bins].unflatten(-1, (-1, 2)).mean(-1) + 1e-8)
             acf = (power @ self.cosines) / (power.sum(-1, keepdim=True) + 1e-6)
@@ -107,33 +123,43 @@ class SpectralEncoder(Encoder):
         super().__init__()
         self.config = config
         self.hop = config.feature_hop * config.stride
-        self.features = SpectralFeatures(config.feature_hop, config.sample_rate_hz)
+        self.features = SpectralFeatures(config.feature_hop, config.sample_rate_hz, config.causal)
         self.embed = nn.Linear(self.features.channels, config.fine_dim)
-        self.fine = nn.Sequential(*(ConvNeXtBlock(config.fine_dim, config.kernel) for _ in range(config.fine_layers)))
+        self.fine = nn.Sequential(*(self._block(config.fine_dim) for _ in range(config.fine_layers)))
         self.merge = nn.Linear(config.stride * config.fine_dim, config.dim)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(config.dim, config.kernel) for _ in range(config.layers)))
+        self.blocks = nn.Sequential(*(self._block(config.dim) for _ in range(config.layers)))
         self.norm = nn.LayerNorm(config.dim)
         self.spectral = self.features.channels - self.features.short  # of the features, all but the samples
         self.bypass = Bypass(config.stride * self.spectral, config.dim, config.bypass) if config.bypass else None
 
+    def _block(self, dim: int) -> ConvNeXtBlock:
+        return ConvNeXtBlock(dim, self.config.kernel, causal=self.config.causal)
+
     @property
-    def context(self) -> int:
-        reach = self.config.kernel // 2
-        fine_samples = self.features.long // 2 + self.config.fine_layers * reach * self.config.feature_hop
-        return self.config.layers * reach + math.ceil(fine_samples / self.hop)
+    def context(self) -> Reach:
+        before, after = self.reach_samples
+        return Reach(-(-before // self.hop), -(-after // self.hop))
+
+    @property
+    def reach_samples(self) -> Reach:
+        """Samples before a frame's first and after its last one that its latent depends on."""
+        config, kernel = self.config, kernel_reach(self.config.kernel, self.config.causal)
+        of_kernels = config.layers * self.hop + config.fine_layers * config.feature_hop
+        return Reach(*(ends + of_kernels * steps for ends, steps in zip(self.features.reach, kernel, strict=True)))
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames dim"]:
         if wav.shape[-1] % self.hop:
             raise ValueError(f"the encoder takes whole frames of {self.hop} samples, got {wav.shape[-1]} samples")
         features = self.features(wav)
-        latent = self.norm(self.blocks(self.merge(self._per_frame(self.fine(self.embed(features))))))
+        latent = self.norm(self.blocks(self.merge(self.per_frame(self.fine(self.embed(features))))))
         return latent if self.bypass is None else latent + self.bypass(self.spectral_frames(features))
 
     def spectral_frames(
         self, features: Float[Tensor, "batch fine_frames channels"]
     ) -> Float[Tensor, "batch frames stacked"]:
         """What the bypass sees of `features`."""
-        return self._per_frame(features[..., : self.spectral])
+        return self.per_frame(features[..., : self.spectral])
 
-    def _per_frame(self, fine: Float[Tensor, "batch fine_frames channels"]) -> Float[Tensor, "batch frames stacked"]:
+    def per_frame(self, fine: Float[Tensor, "batch fine_frames channels"]) -> Float[Tensor, "batch frames stacked"]:
+        """The fine frames of each frame, side by side."""
         return fine.unflatten(1, (-1, self.config.stride)).flatten(2)

@@ -29,17 +29,47 @@ def phase(
     `block` is the number of samples after which the phase forgets; the first sample begins a block.
     """
     samples = pitch_hz.shape[-1] * step
-    edged = torch.cat([pitch_hz[:, :1], pitch_hz, pitch_hz[:, -1:]], dim=-1).double()
-    ramp = (torch.arange(step, device=pitch_hz.device, dtype=torch.float64) + 0.5) / step
-    # halves of two steps at a time: from the middle of one step to the middle of the next
-    between = torch.lerp(edged[:, :-1, None], edged[:, 1:, None], ramp).flatten(1)
-    turns = between[:, step // 2 : step // 2 + samples] / sample_rate_hz
+    edged = torch.cat([pitch_hz[:, :1], pitch_hz, pitch_hz[:, -1:]], dim=-1)
+    turns = _turns(edged, step, sample_rate_hz)[:, step // 2 : step // 2 + samples]
     padded = torch.nn.functional.pad(turns, (0, -samples % block)).unflatten(-1, (-1, block))
     own = padded.cumsum(-1)
     residual = own[..., -1] - own[..., -1].round()
     carried = torch.nn.functional.pad(residual[:, :-1], (1, 0))
     fade = 1 - (torch.arange(block, device=pitch_hz.device, dtype=torch.float64) + 1) / block
     return 2 * math.pi * (own + carried.unsqueeze(-1) * fade).flatten(1)[:, :samples]
+
+
+def _turns(pitch_hz: Float[Tensor, "batch steps"], step: int, sample_rate_hz: int) -> Float[Tensor, "batch samples"]:
+    """Turns per sample (float64) from the middle of the first step to that of the last, linear between two of them."""
+    ramp = (torch.arange(step, device=pitch_hz.device, dtype=torch.float64) + 0.5) / step
+    pitch_hz = pitch_hz.double()
+    return torch.lerp(pitch_hz[:, :-1, None], pitch_hz[:, 1:, None], ramp).flatten(1) / sample_rate_hz
+
+
+class RunningPhase:
+    """`phase` of a pitch that comes in pieces: the samples up to the middle of the last step so far."""
+
+    def __init__(self, step: int, block: int, sample_rate_hz: int) -> None:
+        self._step, self._block, self._sample_rate_hz = step, block, sample_rate_hz
+        self._last: Tensor | None = None  # the pitch of the last step
+        self._at = 0  # samples of the present block so far, what they have turned, and what the one before it carried
+        self._own = self._carried = torch.zeros((), dtype=torch.float64)
+
+    def push(self, pitch_hz: Float[Tensor, "batch steps"]) -> Float[Tensor, "batch samples"]:
+        begins = self._last is None
+        edged = torch.cat([pitch_hz[:, :1] if self._last is None else self._last, pitch_hz], dim=-1)
+        self._last = pitch_hz[:, -1:].clone()
+        turns = _turns(edged, self._step, self._sample_rate_hz)[:, self._step // 2 if begins else 0 :]
+        parts = []
+        while turns.shape[-1]:
+            own = self._own + turns[:, : self._block - self._at].cumsum(-1)
+            turns = turns[:, own.shape[-1] :]
+            place = torch.arange(self._at, self._at + own.shape[-1], device=own.device, dtype=torch.float64)
+            parts.append(own + self._carried * (1 - (place + 1) / self._block))
+            self._at, self._own = self._at + own.shape[-1], own[:, -1:].clone()
+            if self._at == self._block:
+                self._at, self._own, self._carried = 0, torch.zeros_like(self._own), self._own - self._own.round()
+        return 2 * math.pi * torch.cat(parts, dim=-1)
 
 
 def harmonics(

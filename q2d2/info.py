@@ -61,15 +61,18 @@ def model_rows(codec: Codec) -> Rows:
 
 
 def _reach_rows(codec: Codec) -> Rows:
-    """How far encoder and decoder look beyond a frame, and the delay: the frame, and all that must come after it."""
-    around, beyond = codec.encoder.context, codec.decoder.context
-    if around is None or beyond is None:
-        return [("reach", "the whole signal: files are encoded and decoded in one piece")]
+    """How far encoder and decoder look beyond a frame, and the delay of a stream through both."""
+    around, beyond, latency_s = codec.encoder.context, codec.decoder.context, codec.latency_s
+    if around is None or beyond is None or latency_s is None:
+        return [("reach", "the whole signal: it cannot stream, and files are encoded and decoded in one piece")]
     frame_ms = 1000 / codec.frame_rate_hz
     return [
-        ("encoder sees", f"{around * frame_ms:.0f} ms before a frame, {around * frame_ms:.0f} ms after it"),
+        (
+            "encoder sees",
+            f"{around.before * frame_ms:.0f} ms before a frame, {around.after * frame_ms:.0f} ms after it",
+        ),
         ("decoder sees", f"{beyond.lead * frame_ms:.0f} ms before a frame, {beyond.after * frame_ms:.0f} ms after it"),
-        ("delay", f"{(1 + around + beyond.after) * frame_ms:.0f} ms at least, from sound in to sound out"),
+        ("delay", f"{1000 * latency_s:.1f} ms at least, from sound in to sound out"),
     ]
 
 

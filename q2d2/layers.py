@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
+class Reach(NamedTuple):
+    """How many steps before and after its own one an output depends on."""
+
+    before: int
+    after: int
+
+
+def kernel_reach(kernel: int, causal: bool) -> Reach:
+    """The reach of a convolution whose kernel has a middle, or ends with its own step."""
+    return Reach(kernel - 1, 0) if causal else Reach(kernel // 2, kernel // 2)
+
+
 class ConvNeXtBlock(nn.Module):
     """[batch frames dim] -> the same: depthwise convolution over time, norm and pointwise MLP, added to the input.
 
-    The convolution sees zeros beyond the ends. It runs as a two-dimensional one, because [batch frames dim] is then
-    already the channels-last layout, for which CPUs have a kernel twice as fast as the one-dimensional.
+    The convolution sees zeros beyond the ends, and as many frames before as after its own, or none after it if causal.
+    It runs as a two-dimensional one, because [batch frames dim] is then already the channels-last layout, for which
+    CPUs have a kernel twice as fast as the one-dimensional.
     """
 
-    def __init__(self, dim: int, kernel: int, expansion: int = 3, layer_scale: float = 0.2) -> None:
+    def __init__(
+        self, dim: int, kernel: int, expansion: int = 3, layer_scale: float = 0.2, causal: bool = False
+    ) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(dim, dim, (1, kernel), padding=(0, kernel // 2), groups=dim)
+        self.reach = kernel_reach(kernel, causal)
+        self.depthwise = nn.Conv2d(dim, dim, (1, kernel), groups=dim)
         self.norm = nn.LayerNorm(dim)
         self.expand = nn.Linear(dim, expansion * dim)
         self.activation = nn.GELU(approximate="tanh")
@@ -24,8 +42,13 @@ class ConvNeXtBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), layer_scale))
 
     def forward(self, x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames dim"]:
+        return self.inner(nn.functional.pad(x, (0, 0, *self.reach)))
+
+    def inner(self, x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch inner_frames dim"]:
+        """The same without padding: as many frames fewer as the reach, at either end."""
         mixed = self.depthwise(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
-        return x + self.gamma * self.reduce(self.activation(self.expand(self.norm(mixed))))
+        own = x[:, self.reach.before : x.shape[1] - self.reach.after]
+        return own + self.gamma * self.reduce(self.activation(self.expand(self.norm(mixed))))
 
 
 class Bypass(nn.Module):

@@ -25,6 +25,14 @@ SPEECH = CodecConfig(
     rates={"1k": 3, "3k": 9, "7k": 18},
 )
 
+# The same for conversations: nothing but the inverse STFT, less than one frame of it, looks ahead.
+SPEECH_LIVE = replace(
+    SPEECH,
+    name="speech-live",
+    encoder=SpectralEncoderConfig(bypass=36, causal=True),
+    decoder=HarmonicDecoderConfig(bypass=64, causal=True),
+)
+
 # The same in miniature, for tests and tutorials: every path of `speech`, in milliseconds.
 TINY = CodecConfig(
     name="tiny",
@@ -169,7 +177,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 PRESETS: dict[str, CodecConfig] = {
     config.name: config
     for config in (
-        *(SPEECH, TINY, PAPER_1K, PAPER_3K, PAPER_7K, WAVTOKENIZER_75, WAVTOKENIZER_40, FSQ_75, RVQ_75),
+        *(SPEECH, SPEECH_LIVE, TINY, PAPER_1K, PAPER_3K, PAPER_7K, WAVTOKENIZER_75, WAVTOKENIZER_40, FSQ_75, RVQ_75),
         *ABLATIONS,
         *BASE,
     )
@@ -190,9 +198,10 @@ def find(name: str) -> CodecConfig:
 def miniature(config: CodecConfig) -> CodecConfig:
     """The same tokens and the same paths through networks of a few ten thousand parameters: for tests and tutorials."""
     dim = 32
-    encoder: EncoderConfig = SpectralEncoderConfig(dim=dim, fine_dim=8, fine_layers=1, layers=1)
     if isinstance(config.encoder, SEANetConfig):
-        encoder = replace(config.encoder, dim=dim, width=4, lstm_layers=1)
+        encoder: EncoderConfig = replace(config.encoder, dim=dim, width=4, lstm_layers=1)
+    else:
+        encoder = replace(config.encoder, dim=dim, fine_dim=8, fine_layers=1, layers=1, bypass=0)
     if isinstance(config.decoder, VocosConfig):
         decoder: DecoderConfig = replace(config.decoder, dim=dim, width=32, inner=64, layers=2)
     else:

@@ -42,6 +42,41 @@ def resampled_length(num_samples: int, from_hz: int, to_hz: int) -> int:
     return -(-num_samples * to_hz // from_hz)
 
 
+class Resampler:
+    """Pieces of a signal, [piece] or [piece channels], at another rate; `resampled_length` samples in all."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        check_rate(from_hz)
+        check_rate(to_hz)
+        self._rates = from_hz, to_hz
+        self._stream: soxr.ResampleStream | None = None
+        self._channels: tuple[int, ...] = ()
+        self._received = self._produced = 0
+
+    def push(self, piece: Float32[np.ndarray, "_ *channels"]) -> Float32[np.ndarray, "_ *channels"]:
+        """What this piece brings out; a filter looks ahead, so the first pieces may bring nothing."""
+        from_hz, to_hz = self._rates
+        if from_hz == to_hz:
+            return piece
+        if self._stream is None:
+            self._channels = piece.shape[1:]
+            self._stream = soxr.ResampleStream(from_hz, to_hz, math.prod(self._channels), dtype="float32", quality="HQ")
+        part = self._stream.resample_chunk(np.ascontiguousarray(piece, np.float32))
+        self._received += len(piece)
+        self._produced += len(part)
+        return part
+
+    def flush(self) -> Float32[np.ndarray, "_ *channels"]:
+        """What is left of the signal, which ends here."""
+        if self._stream is None:
+            return np.zeros((0, *self._channels), np.float32)
+        from_hz, to_hz = self._rates
+        # soxr rounds the length; a little silence brings out the last sample where ours is rounded up
+        silence = np.zeros((-(-from_hz // to_hz) + 1, *self._channels), np.float32)
+        tail = self._stream.resample_chunk(silence, last=True)
+        return tail[: resampled_length(self._received, from_hz, to_hz) - self._produced]
+
+
 def resample_blocks(
     blocks: Iterable[Float32[np.ndarray, "_ *channels"]],
     from_hz: int,
@@ -74,23 +109,11 @@ def resample(
 
 
 def _filtered(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
-    """The blocks through one soxr stream, `resampled_length` samples in all."""
-    stream: soxr.ResampleStream | None = None
-    channels: tuple[int, ...] = ()
-    received = produced = 0
+    """The blocks through one `Resampler`."""
+    resampler = Resampler(from_hz, to_hz)
     for block in blocks:
-        if stream is None:
-            channels = block.shape[1:]
-            stream = soxr.ResampleStream(from_hz, to_hz, math.prod(channels), dtype="float32", quality="HQ")
-        part = stream.resample_chunk(np.ascontiguousarray(block, np.float32))
-        received += len(block)
-        produced += len(part)
-        yield part
-    if stream is not None:
-        # soxr rounds the length; a little silence brings out the last sample where ours is rounded up
-        silence = np.zeros((-(-from_hz // to_hz) + 1, *channels), np.float32)
-        tail = stream.resample_chunk(silence, last=True)
-        yield tail[: resampled_length(received, from_hz, to_hz) - produced]
+        yield resampler.push(block)
+    yield resampler.flush()
 
 
 def _fitted(blocks: Iterable[np.ndarray], num_samples: int) -> Iterator[np.ndarray]:

@@ -25,8 +25,12 @@ def windowed_frames(wav: Float[Tensor, "batch samples"], width: int, hop: int) -
     frames = floor(samples / hop); a frame reaches (width - hop) / 2 samples beyond its hop on either side.
     """
     side = (width - hop) // 2
-    padded = torch.nn.functional.pad(wav.float(), (side, width - hop - side))
-    return padded.unfold(-1, width, hop) * _hann(width, wav.device)
+    return inner_frames(torch.nn.functional.pad(wav, (side, width - hop - side)), width, hop)
+
+
+def inner_frames(wav: Float[Tensor, "batch samples"], width: int, hop: int) -> Float[Tensor, "batch frames width"]:
+    """All Hann-windowed frames that lie within the signal, from its first sample on."""
+    return wav.float().unfold(-1, width, hop) * _hann(width, wav.device)
 
 
 def stft_same(wav: Float[Tensor, "batch samples"], n_fft: int, hop: int) -> Complex[Tensor, "batch frames bins"]:
@@ -39,16 +43,33 @@ def istft_same(spectrum: Complex[Tensor, "batch frames bins"], n_fft: int, hop: 
 
     Overlapped Hann-windowed frames over the overlapped squared window, at the edges at least half its inner value.
     """
-    window = _hann(n_fft, spectrum.device)
-    frames = torch.fft.irfft(spectrum, n=n_fft) * window
-    envelope = (window**2).expand(1, frames.shape[1], n_fft)
+    frames = synthesis_frames(spectrum, n_fft)
+    envelope = (_hann(n_fft, spectrum.device) ** 2).expand(1, frames.shape[1], n_fft)
     side = (n_fft - hop) // 2
     samples = spectrum.shape[1] * hop
-    total = _overlap_add(frames, hop)[:, side : side + samples]
-    return total / _overlap_add(envelope, hop)[:, side : side + samples]
+    total = overlap_add(frames, hop)[:, side : side + samples]
+    return total / overlap_add(envelope, hop)[:, side : side + samples]
 
 
-def _overlap_add(frames: Float[Tensor, "batch frames width"], hop: int) -> Float[Tensor, "batch samples"]:
+def synthesis_frames(spectrum: Complex[Tensor, "batch frames bins"], n_fft: int) -> Float[Tensor, "batch frames width"]:
+    """What the inverse STFT adds up."""
+    return torch.fft.irfft(spectrum, n=n_fft) * _hann(n_fft, spectrum.device)
+
+
+def inner_overlap_add(frames: Float[Tensor, "batch frames width"], hop: int) -> Float[Tensor, "batch samples"]:
+    """Least-squares sum of `synthesis_frames`, where all frames that reach a sample are there.
+
+    width / hop - 1 hops fewer than frames; the first sample is the first one of the last of so many frames.
+    """
+    width = frames.shape[-1]
+    missing = width // hop - 1
+    window = _hann(width, frames.device)
+    envelope = (window**2).unflatten(0, (-1, hop)).sum(0)  # the same in every hop
+    total = overlap_add(frames, hop)[:, missing * hop : frames.shape[1] * hop]
+    return (total.unflatten(-1, (-1, hop)) / envelope).flatten(1)
+
+
+def overlap_add(frames: Float[Tensor, "batch frames width"], hop: int) -> Float[Tensor, "batch samples"]:
     batch, count, width = frames.shape
     parts = width // hop
     if parts * hop != width:

@@ -5,7 +5,7 @@ Which frames go through the networks together, and nothing about what happens to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,25 +61,3 @@ def joined(found: Mapping[Span, np.ndarray], clips: int) -> list[np.ndarray]:
     for span in sorted(found):
         parts[span.clip].append(found[span])
     return [np.concatenate(part) for part in parts]
-
-
-def regrouped(blocks: Iterable[np.ndarray], first: int, then: int) -> Iterator[np.ndarray]:
-    """The rows of blocks of any sizes as arrays of `first`, then always `then` rows; the last holds what is left.
-
-    Copies each row once, however small or large the blocks are, so that they may be reused by whoever sends them.
-    """
-    size, filled = first, 0
-    buffer: np.ndarray | None = None
-    for block in blocks:
-        while len(block):
-            if buffer is None:
-                buffer = np.empty((size, *block.shape[1:]), block.dtype)
-            part = block[: size - filled]
-            buffer[filled : filled + len(part)] = part
-            filled += len(part)
-            block = block[len(part) :]
-            if filled == size:
-                yield buffer
-                buffer, size, filled = None, then, 0
-    if buffer is not None:
-        yield buffer[:filled]

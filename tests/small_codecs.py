@@ -53,12 +53,12 @@ def distances_to_edges(codec: Codec, wav: np.ndarray, one: Codes, other: Codes) 
 
     In units of the grid's spacing. The codec is local, the signal mono at its own rate.
     """
-    hop, context = codec.hop, codec.encoder.context
-    around = np.pad(wav, context * hop + hop)
+    hop, (before, after) = codec.hop, codec.encoder.context
+    around = np.pad(wav, (before * hop, (after + 1) * hop))
     found = []
     for frame, pair in np.argwhere((one.indices != other.indices).numpy()):
-        seen = torch.from_numpy(around[(frame + 1) * hop :][: (2 * context + 1) * hop])
-        z = codec.quantizer.project(codec.encoder(seen.unsqueeze(0)))[0, context, pair].double().numpy()
+        seen = torch.from_numpy(around[frame * hop :][: (before + 1 + after) * hop])
+        z = codec.quantizer.project(codec.encoder(seen.unsqueeze(0)))[0, before, pair].double().numpy()
         grid = codec.quantizer.grids[pair]
         p, q = (grid.points[codes.indices[frame, pair]] for codes in (one, other))
         found.append(float(abs((p - q) @ (p + q - 2 * z * grid.half_width)) / (2 * np.linalg.norm(p - q))))

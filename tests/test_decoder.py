@@ -16,6 +16,8 @@ CONFIGS = [
     replace(SMALL, layers=0, fine_layers=0),
     replace(SMALL, layers=3, kernel=5),
     replace(SMALL, layers=0, fine_layers=4),
+    replace(SMALL, causal=True),
+    replace(SMALL, layers=3, fine_layers=3, causal=True),
 ]
 
 
@@ -87,7 +89,7 @@ def test_lead_before_and_after_are_all_that_a_window_needs(config, start):
     assert whole.std() > 1e-2
 
 
-@pytest.mark.parametrize("config", [SMALL, replace(SMALL, layers=3, kernel=5)])
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, layers=3, kernel=5), replace(SMALL, layers=3, causal=True)])
 def test_frames_beyond_the_context_change_nothing_and_those_within_do(config):
     decoder = make(config)
     lead, before, after = decoder.context
@@ -103,13 +105,17 @@ def test_frames_beyond_the_context_change_nothing_and_those_within_do(config):
 
     assert changes(middle + after + 1, middle + 60) < 1e-6
     assert changes(0, middle - lead) < 1e-6
-    assert changes(middle - before, middle) > 1e-4 and changes(middle + 1, middle + before) > 1e-4
+    assert changes(middle - before, middle) > 1e-4 and changes(middle + 1, middle + after + 1) > 1e-4
     assert changes(middle - lead // 2, middle - before - 1) > 1e-4  # the source's phase remembers a block
 
 
 def test_speech_reaches_eighteen_frames_and_its_phase_three_blocks():
     context = HarmonicDecoder(SPEECH.decoder).context
     assert (context.lead, context.before, context.after) == (3 * BLOCK, 18, 18)
+
+
+def test_a_causal_decoder_looks_one_frame_ahead():
+    assert HarmonicDecoder(replace(SPEECH.decoder, causal=True)).context.after == 1
 
 
 def test_position_changes_the_noise_only():

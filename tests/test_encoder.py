@@ -9,7 +9,14 @@ import torch
 from q2d2.encoder import SpectralEncoder, SpectralEncoderConfig, SpectralFeatures
 from q2d2.presets import SPEECH, TINY
 
-CONFIGS = [TINY.encoder, replace(TINY.encoder, layers=2, kernel=3, fine_layers=2), replace(TINY.encoder, stride=2)]
+CAUSAL = replace(TINY.encoder, causal=True)
+CONFIGS = [
+    TINY.encoder,
+    replace(TINY.encoder, layers=2, kernel=3, fine_layers=2),
+    replace(TINY.encoder, stride=2),
+    CAUSAL,
+    replace(CAUSAL, layers=3),
+]
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ def test_context_is_all_that_a_frame_sees_and_little_more(config):
     """Bit-identical beyond the context; and within 2 frames of its end, something does change."""
     torch.manual_seed(0)
     encoder = SpectralEncoder(config).eval()
-    context, hop, middle = encoder.context, encoder.hop, 30
+    (before, after), hop, middle = encoder.context, encoder.hop, 30
     wav = 0.1 * torch.randn(1, 61 * hop)
     latent = encoder(wav)[0, middle]
 
@@ -83,14 +90,18 @@ def test_context_is_all_that_a_frame_sees_and_little_more(config):
         other[:, start:stop] = torch.randn(1, stop - start)
         return not torch.equal(encoder(other)[0, middle], latent)
 
-    first, last = (middle - context) * hop, (middle + 1 + context) * hop
+    first, last = (middle - before) * hop, (middle + 1 + after) * hop
     assert not changes(0, first) and not changes(last, wav.shape[1])
-    assert changes(first, first + 2 * hop) and changes(last - 2 * hop, last)
+    assert changes(first, first + 2 * hop) and changes(last - 2 * hop if after else last - hop, last)
     assert changes(middle * hop, (middle + 1) * hop)
 
 
 def test_speech_reaches_nine_frames():
-    assert SpectralEncoder(SPEECH.encoder).context == 9  # 0.17 s
+    assert SpectralEncoder(SPEECH.encoder).context == (9, 9)  # 0.17 s
+
+
+def test_a_causal_encoder_looks_at_nothing_after_its_frame():
+    assert SpectralEncoder(replace(SPEECH.encoder, causal=True)).context == (17, 0)
 
 
 def test_rows_of_a_batch_do_not_mix():

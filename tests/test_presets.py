@@ -98,7 +98,12 @@ def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
 
 
 def test_the_local_presets_are_speech_its_miniature_and_those_with_its_networks():
-    assert [name for name in PRESETS if codec(name).is_local] == ["speech", "tiny", *(config.name for config in BASE)]
+    assert [name for name in PRESETS if codec(name).is_local] == [
+        "speech",
+        "speech-live",
+        "tiny",
+        *(config.name for config in BASE),
+    ]
     assert count(codec("tiny")) < 30_000
 
 
@@ -191,5 +196,5 @@ def test_every_preset_has_a_miniature_with_its_tokens(name):
 
 
 def test_a_misspelt_preset_is_told_what_there_is():
-    with pytest.raises(ValueError, match="no preset speach: give one of speech, tiny"):
+    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-live, tiny"):
         find("speach")

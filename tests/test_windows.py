@@ -1,11 +1,11 @@
-"""Windows and batches of spans, and blocks regrouped: laws, for any clips."""
+"""Windows and batches of spans: laws, for any clips."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q2d2.windows import Span, batches, copy_span, joined, regrouped, spans
+from q2d2.windows import Span, batches, copy_span, joined, spans
 
 lengths = st.lists(st.integers(1, 5000), max_size=12)
 
@@ -36,31 +36,6 @@ def test_thousands_of_tiny_clips_are_bounded_with_their_context():
     made = list(batches(spans([1] * 10_000, 1536), 114, 6144))
     assert max(len(batch) for batch in made) == 6144 // 115
     assert len(list(batches(spans([7] * 5, None), 0, 0))) == 5  # a limit of 0: each alone
-
-
-@given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 40), st.integers(1, 40))
-def test_regrouped_blocks_hold_the_same_rows(sizes, first, then):
-    rows = np.arange(2 * sum(sizes)).reshape(-1, 2)
-    blocks = np.split(rows, np.cumsum(sizes)[:-1]) if sizes else []
-    made = list(regrouped(blocks, first, then))
-    assert np.array_equal(np.concatenate([rows[:0], *made]), rows)
-    assert [len(part) for part in made[:-1]] == ([first] + [then] * len(made))[: max(0, len(made) - 1)]
-    assert all(len(part) for part in made)
-
-
-def test_regrouping_does_not_wait_for_more_than_it_needs_nor_keep_what_it_was_given():
-    sent = []
-
-    def blocks():
-        buffer = np.zeros(3)
-        for turn in range(10):
-            sent.append(turn)
-            buffer[:] = turn
-            yield buffer
-
-    made = regrouped(blocks(), 6, 3)
-    assert next(made).tolist() == [0, 0, 0, 1, 1, 1] and len(sent) == 2
-    assert next(made).tolist() == [2, 2, 2] and len(sent) == 3
 
 
 @pytest.mark.parametrize(("start", "stop", "expected"), [(-2, 3, [0, 0, 10, 11, 12]), (3, 8, [13, 14, 0, 0, 0])])

@@ -109,7 +109,7 @@ def clip(subject: Subject, setting: Setting, clock: Clock) -> Pass:
 
 
 def stream(subject: Subject, setting: Setting, clock: Clock) -> Pass:
-    """`encode_blocks` into `decode_blocks`, window by window, as a file of any length is worked on."""
+    """`encode_blocks` into `decode_blocks`, a second at a time, as a file of any length is worked on."""
     codec = subject.codec
     assert codec is not None and setting.batch == 1
     rate_hz = subject.sample_rate_hz

@@ -125,7 +125,7 @@ def _definitions(facts: Facts) -> list[str]:
         "folders.",
         f"time / {facts.reference}: RTF over that of {facts.reference} (as clips) in the same round and setting.",
         "first out: compute until the first decoded samples are there, and after how many seconds of audio that is: of "
-        "a clip, all of it; a stream's after its first windows. Both are of signals that wait on disk.",
+        "a clip, all of it; a stream comes a second at a time. Both are of signals that wait on disk.",
         "delay: what must have been heard before a sample can be known, however fast the machine: a frame, and what "
         "its encoder and decoder see after it.",
         "peak: of the whole process, Python and PyTorch included; on a GPU, of what PyTorch allocates there.",

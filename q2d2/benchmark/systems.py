@@ -32,21 +32,17 @@ class Subject(NamedTuple):
 
     @property
     def window_s(self) -> float | None:
-        """What a stream works on at a time; None if it cannot stream."""
+        """What a long clip is cut into; None if it cannot be."""
         if self.codec is None or not self.codec.is_local:
             return None
         return WINDOW / self.codec.frame_rate_hz
 
     @property
     def delay_ms(self) -> float | None:
-        """What must have been heard before a sample can be known, however fast the machine: a frame and what its
-        encoder and decoder see after it. Infinite if that is the whole clip; None if the codec does not say."""
+        """`Codec.latency_s`: infinite if a codec must hear the whole clip; None if it does not say."""
         if self.codec is None:
             return None
-        around, beyond = self.codec.encoder.context, self.codec.decoder.context
-        if around is None or beyond is None:
-            return math.inf
-        return 1000 * (1 + around + beyond.after) / self.codec.frame_rate_hz
+        return math.inf if self.codec.latency_s is None else 1000 * self.codec.latency_s
 
 
 @runtime_checkable

@@ -60,10 +60,10 @@ def _latents(
     codec: Codec, quantizer: Q2D2, wav: Float32[np.ndarray, " samples"]
 ) -> tuple[Float32[np.ndarray, "f p a"], Float32[np.ndarray, "f p a"], Int64[np.ndarray, "f p"]]:
     """`wav` is at the codec's rate. Whole frames, with silence around them as far as the encoder sees."""
-    context, frames = codec.encoder.context or 0, -(-len(wav) // codec.hop)
-    padded = np.zeros((frames + 2 * context) * codec.hop, np.float32)
-    padded[context * codec.hop :][: len(wav)] = wav
-    latent = codec.encoder(torch.from_numpy(padded).unsqueeze(0))[:, context : context + frames]
+    (before, after), frames = codec.encoder.context or (0, 0), -(-len(wav) // codec.hop)
+    padded = np.zeros((before + frames + after) * codec.hop, np.float32)
+    padded[before * codec.hop :][: len(wav)] = wav
+    latent = codec.encoder(torch.from_numpy(padded).unsqueeze(0))[:, before : before + frames]
     z = quantizer.project(latent)[0]
     # the quantizer's own bound, which is half the box, or with a variant a little more than the points' extent
     on_grid = z * quantizer.bound

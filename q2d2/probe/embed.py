@@ -76,11 +76,11 @@ class Embedder:
 
     @torch.inference_mode()
     def __call__(self, wav: Float32[Tensor, "batch samples"]) -> Float32[Tensor, "batch columns"]:
-        hop, context = self.codec.hop, self.codec.encoder.context or 0
+        hop, (before, after) = self.codec.hop, self.codec.encoder.context or (0, 0)
         # as `Codec.encode` does: silence around the signal, and whole frames
-        around = torch.nn.functional.pad(wav, (context * hop, -wav.shape[1] % hop + context * hop))
+        around = torch.nn.functional.pad(wav, (before * hop, -wav.shape[1] % hop + after * hop))
         latent = self.codec.encoder(around)
-        latent = latent[:, context : latent.shape[1] - context]
+        latent = latent[:, before : latent.shape[1] - after]
         indices = self.codec.quantizer(latent).indices
         kinds = [self.codec.quantizer.indices_to_features(indices[..., :pairs]) for pairs in self._pairs]
         return torch.cat([kind.mean(1) for kind in [*kinds, latent, self._mel(wav)]], dim=1).float()
