@@ -268,15 +268,24 @@ class Codec(nn.Module):
         return StreamingEncoder(encoder, self.quantizer, self.num_pairs(rate), own_hz, outer_hz)
 
     def streaming_decoder(
-        self, rate: str | int | None = None, sample_rate_hz: SupportsIndex | None = None
+        self,
+        rate: str | int | None = None,
+        sample_rate_hz: SupportsIndex | None = None,
+        past: Int64[Tensor, "lead pairs"] | None = None,
+        start_frame: int = 0,
     ) -> StreamingDecoder:
-        """A stream of indices -> samples at this rate (default: the codec's); ValueError if the codec is not local."""
+        """A stream of indices -> samples at this rate (default: the codec's); ValueError if the codec is not local.
+
+        In the middle of a signal: `start_frame`, a multiple of `excitation.BLOCK`, is the first frame that is pushed,
+        and `past` the `decoder.context.lead` frames before it.
+        """
         decoder = self.decoder
         self._check_streams()
         assert isinstance(decoder, HarmonicDecoder)
         own_hz = self.config.sample_rate_hz
         outer_hz = own_hz if sample_rate_hz is None else operator.index(sample_rate_hz)
-        return StreamingDecoder(decoder, self.quantizer, self.silence[: self.num_pairs(rate)], own_hz, outer_hz)
+        silence = self.silence[: self.num_pairs(rate)]
+        return StreamingDecoder(decoder, self.quantizer, silence, own_hz, outer_hz, past, start_frame)
 
     @property
     def latency_s(self) -> float | None:

@@ -10,24 +10,26 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, TextIO
 
 import numpy as np
 from jaxtyping import Int64
 from tqdm import tqdm
 
-from q2d2 import audio, bitstream
+from q2d2 import audio, bitstream, excerpt
 from q2d2.codec import Codec
 
 PIPE = "-"
 SUFFIX = ".q2d2"
 Name = str | os.PathLike[str]
 
+LIVE_CHUNK_FRAMES = 16  # per chunk from pipe to pipe: 0.3 s of `speech`
 _BELIEVABLE_GAP_S = 3600.0  # silence in place of what is missing is written only up to this: a file may claim months
 _SILENCE_FRAMES = 1024  # ... and this much at a time
 
@@ -62,9 +64,18 @@ class Encoded(NamedTuple):
 
 
 def encode_file(
-    codec: Codec, source: Name, target: Name, rate: str | int | None = None, overwrite: bool = False
+    codec: Codec,
+    source: Name,
+    target: Name,
+    rate: str | int | None = None,
+    overwrite: bool = False,
+    chunk_frames: int | None = None,
 ) -> Encoded:
-    """Audio -> `.q2d2`. AudioError or FileError, and no target, where something is wrong."""
+    """Audio -> `.q2d2`. AudioError or FileError, and no target, where something is wrong.
+
+    A chunk of frames is written when it is full, so that from pipe to pipe it decides how soon the other side hears
+    anything: None means `LIVE_CHUNK_FRAMES` there and the format's default elsewhere.
+    """
     _check_target(source, target, overwrite)
     if not _is_stream(target) and Path(target).suffix.lower() != SUFFIX:
         raise FileError(f"{target}: should end in {SUFFIX}")
@@ -73,7 +84,10 @@ def encode_file(
         mono = _Counted(map(audio.to_mono, blocks), blocks.num_frames, sample_rate_hz, blocks.name)
         signal = audio.resample_blocks(mono, sample_rate_hz, codec.config.sample_rate_hz)
         counted = _CountedFile(file)
-        writer = bitstream.Writer(counted, codec.header(sample_rate_hz, rate))
+        if chunk_frames is None:
+            live = _is_pipe(source, sys.stdin) and _is_pipe(target, sys.stdout)
+            chunk_frames = LIVE_CHUNK_FRAMES if live else bitstream.DEFAULT_CHUNK_FRAMES
+        writer = bitstream.Writer(counted, codec.header(sample_rate_hz, rate), chunk_frames)
         with mono.progress, named(blocks.name):
             for indices in codec.encode_blocks(signal, rate):
                 writer.write(indices)
@@ -87,31 +101,52 @@ def decode_file(
     target: Name,
     on_damage: Literal["raise", "skip"] = "raise",
     overwrite: bool = False,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
 ) -> list[str]:
     """`.q2d2` -> audio of the original's length and sample rate; the target's suffix says of which kind.
 
     on_damage="skip" puts silence where frames are missing, and returns a line on each such place. Of a file that was
-    cut short all that is there is decoded.
+    cut short all that is there is decoded. What comes through a pipe is heard as it comes. Of a part (`start_s`,
+    `duration_s`) only what it needs is read, and all of that must be undamaged.
     """
     _check_target(source, target, overwrite)
-    with open_seekable(source) as (file, name), named(name):
-        reader = bitstream.Reader(file, on_damage)
-        header = reader.header
-        codec.check_header(header)
-        inner_hz, outer_hz = codec.config.sample_rate_hz, header.sample_rate_hz
+    is_part = start_s != 0 or duration_s is not None
+    with _opened(source, seekable=is_part or not codec.is_local) as (file, name), named(name):
+        reader = bitstream.Reader(file, "raise" if is_part else on_damage)
+        codec.check_header(reader.header)
         # a length that no trailer vouches for is not believed
-        length = header.num_samples if reader.num_frames is not None else None
-        inner_length = None if length is None else audio.resampled_length(length, outer_hz, inner_hz)
-        most = round(_BELIEVABLE_GAP_S * codec.frame_rate_hz)
-        chunks = _without_gaps(reader, codec.silence.numpy(force=True)[: len(header.points)], most)
-        inner = audio.resample_blocks(codec.decode_blocks(chunks), inner_hz, inner_hz, inner_length)
-        outer = audio.resample_blocks(inner, inner_hz, outer_hz, length)
-        with audio.Writer(target, outer_hz, num_frames=length) as writer:
-            counted = _Counted(outer, length, outer_hz, name)
+        length = reader.header.num_samples if reader.num_frames is not None else None
+        if is_part:
+            assert length is not None  # a reader that does not skip damage has found the trailer
+            first, length = excerpt.part_length(length, reader.header.sample_rate_hz, start_s, duration_s)
+            blocks = excerpt.decode_part(codec, reader, first, length)
+        else:
+            blocks = _decoded(codec, reader)
+        with audio.Writer(target, reader.header.sample_rate_hz, num_frames=length) as writer:
+            counted = _Counted(blocks, length, reader.header.sample_rate_hz, name)
             with counted.progress:
                 for block in counted:
                     writer.write(block)
         return [damage_line(damage, name, codec.frame_rate_hz) for damage in reader.damage]
+
+
+def _decoded(codec: Codec, reader: bitstream.Reader) -> Iterator[np.ndarray]:
+    """All samples of a file, at its own rate; through a pipe its length is known when it has been read."""
+    most = round(_BELIEVABLE_GAP_S * codec.frame_rate_hz)
+    pairs, outer_hz = len(reader.header.points), reader.header.sample_rate_hz
+    chunks = _without_gaps(reader, codec.silence.numpy(force=True)[:pairs], most)
+    if codec.is_local:
+        with codec.streaming_decoder(pairs, outer_hz) as stream:
+            for chunk in chunks:
+                yield stream.push(chunk)
+            yield stream.flush(None if reader.num_frames is None else reader.header.num_samples)
+        return
+    length = None if reader.num_frames is None else reader.header.num_samples
+    inner_hz = codec.config.sample_rate_hz
+    inner_length = None if length is None else audio.resampled_length(length, outer_hz, inner_hz)
+    inner = audio.resample_blocks(codec.decode_blocks(chunks), inner_hz, inner_hz, inner_length)
+    yield from audio.resample_blocks(inner, inner_hz, outer_hz, length)
 
 
 # -- what stands between files and blocks ------------------------------------------------------------------------------
@@ -225,15 +260,32 @@ def _check_target(source: Name, target: Name, overwrite: bool) -> None:
             raise FileError(f"{path}: exists already; --overwrite replaces it")
 
 
+def _is_pipe(path: Name, standard: TextIO) -> bool:
+    """Whether somebody waits at the other end: no file, nor standard input or output that is one."""
+    if os.fspath(path) != PIPE:
+        return _is_stream(path)
+    try:
+        return not stat.S_ISREG(os.fstat(standard.fileno()).st_mode)
+    except OSError:  # none of the system's
+        return False
+
+
 @contextmanager
 def open_seekable(source: Name) -> Iterator[tuple[IO[bytes], str]]:
     """The source as a file in which one can go back, and its name; what comes through a pipe is copied first."""
+    with _opened(source, seekable=True) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(source: Name, seekable: bool) -> Iterator[tuple[IO[bytes], str]]:
+    """The source as a binary file, in which one can go back if `seekable`, and its name."""
     name = "standard input" if os.fspath(source) == PIPE else str(source)
     with ExitStack() as opened:
         file: IO[bytes] = sys.stdin.buffer if os.fspath(source) == PIPE else opened.enter_context(open(source, "rb"))
         if file.isatty():
             raise FileError(f"{name}: is a terminal; pipe a {SUFFIX} file into it")
-        if not file.seekable():
+        if seekable and not file.seekable():
             copy = opened.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(file, copy)
             copy.seek(0)

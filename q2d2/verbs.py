@@ -39,9 +39,11 @@ class Verb(ABC):
 class Encode(Verb):
     """Compress audio (wav, flac, ogg, mp3; any sample rate, channels and length) to a .q2d2 file.
 
-    Of a folder, every audio file in it. Example:
+    Of a folder, every audio file in it. A WAV that comes through a pipe is encoded as it comes. Examples:
 
     q2d2 encode talk.mp3 talk.q2d2 --rate 3k
+
+    ffmpeg -i MICROPHONE -f wav - | q2d2 encode - - --rate 1k | q2d2 decode - - | ffplay -
     """
 
     source: Annotated[Positional[str], arg(metavar="IN")]
@@ -54,12 +56,18 @@ class Encode(Verb):
     """a model folder or a hub id"""
     device: Device = None
     """where to compute"""
+    chunk: Annotated[
+        int | None, arg(metavar="FRAMES", help_behavior_hint="(default: 512, or 16 from one pipe into another)")
+    ] = None
+    """frames that are written together: with fewer a listener hears sooner, and the file has more bits"""
     overwrite: Switch = False
     """replace targets that exist"""
 
     def run(self) -> int:
         from q2d2 import files, folders
 
+        if self.chunk is not None and not 1 <= self.chunk <= 2048:
+            raise UsageError(f"--chunk {self.chunk}: give 1 to 2048 frames")
         codec = _load(self.model, self.device)
         rate = int(self.rate) if self.rate is not None and self.rate.isdigit() else self.rate
         try:
@@ -69,7 +77,7 @@ class Encode(Verb):
         if os.path.isdir(self.source):
             result = folders.encode_folder(codec, Path(self.source), Path(self.target), rate, self.overwrite)
             return _report(result, self.target)
-        made = files.encode_file(codec, self.source, self.target, rate, self.overwrite)
+        made = files.encode_file(codec, self.source, self.target, rate, self.overwrite, self.chunk)
         name = "standard output" if self.target == files.PIPE else self.target
         say(f"{name}: {made.duration_s:.2f} s in {made.num_bytes} bytes, {made.bitrate_bps:.0f} bit/s")
         return 0
@@ -79,15 +87,21 @@ class Encode(Verb):
 class Decode(Verb):
     """Turn a .q2d2 file back into audio of the original's length and sample rate.
 
-    Of a folder, every .q2d2 file in it. Example:
+    Of a folder, every .q2d2 file in it. What comes through a pipe is decoded as it comes. Examples:
 
     q2d2 decode talk.q2d2 talk.wav
+
+    q2d2 decode talk.q2d2 part.wav --start 3600 --duration 10
     """
 
     source: Annotated[Positional[str], arg(metavar="IN")]
     """a .q2d2 file, a folder, or - for standard input"""
     target: Annotated[Positional[str], arg(metavar="OUT")]
     """a .wav, .flac or .ogg file, the folder for .wav files, or - for WAV on standard output"""
+    start: Annotated[float, arg(metavar="SECONDS", help_behavior_hint="(default: the beginning)")] = 0.0
+    """where to begin; what lies before is not read"""
+    duration: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: to the end)")] = None
+    """how much to decode"""
     skip_damaged: Switch = False
     """put silence where a damaged file has lost something, and say so, instead of refusing it"""
     model: Model = None
@@ -102,15 +116,21 @@ class Decode(Verb):
 
         codec = _load(self.model, self.device)
         on_damage: Literal["raise", "skip"] = "skip" if self.skip_damaged else "raise"
+        is_part = self.start != 0 or self.duration is not None
+        if is_part and (os.path.isdir(self.source) or self.skip_damaged):
+            raise UsageError("--start and --duration are for one file, and for undamaged ones")
         if os.path.isdir(self.source):
             result = folders.decode_folder(codec, Path(self.source), Path(self.target), on_damage, self.overwrite)
             return _report(result, self.target)
         try:
-            notes = files.decode_file(codec, self.source, self.target, on_damage, self.overwrite)
+            notes = files.decode_file(
+                codec, self.source, self.target, on_damage, self.overwrite, self.start, self.duration
+            )
         except files.DamagedError as error:
             if self.skip_damaged:
                 raise
-            raise files.DamagedError(f"{error}; --skip-damaged decodes what is left") from error
+            what = "--skip-damaged without --start and --duration" if is_part else "--skip-damaged"
+            raise files.DamagedError(f"{error}; {what} decodes what is left") from error
         for note in notes:
             say(note)
         return 0

@@ -4,6 +4,7 @@ import math
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -68,18 +69,21 @@ class Writer:
             try:
                 if error is None:
                     self._check_complete()
-                    self._sink.keep()
+                    self._sink.keep(self._written)
             finally:
                 self._sink.discard()
 
     def _open(self, path: str | os.PathLike[str]) -> "_Stream | _NewFile":
-        header = wav_header(self._rate_hz, self._channels, self._num_frames, self._format)
+        header = self._header(self._num_frames)
         if os.fspath(path) == "-":
             sys.stdout.flush()
-            return _Stream(open(sys.stdout.fileno(), "wb", closefd=False), header)
+            return _Stream(open(sys.stdout.fileno(), "wb", closefd=False), header, self._header)
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            return _Stream(open(path, "wb"), header)
+            return _Stream(open(path, "wb"), header, self._header)
         return _NewFile(self.name, Path(path), self._rate_hz, self._channels, self._format)
+
+    def _header(self, num_frames: int | None) -> bytes:
+        return wav_header(self._rate_hz, self._channels, num_frames, self._format)
 
     def _check_complete(self) -> None:
         if self._num_frames not in (None, self._written):
@@ -87,20 +91,35 @@ class Writer:
 
 
 class _Stream:
-    """Samples after a header; what was sent cannot be taken back, so `discard` only ends it."""
+    """Samples after a header, sent on as they come; what was sent cannot be taken back, so `discard` only ends it."""
 
-    def __init__(self, file: IO[bytes], header: bytes) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], header: bytes, header_of: Callable[[int], bytes]) -> None:
+        self._file, self._header_of = file, header_of
+        # standard output may be a file that was empty, whose header can be put right at the end
+        self._can_go_back = file.seekable() and file.tell() == 0 and not _appends(file)
         self._file.write(header)
 
     def write(self, block: np.ndarray) -> None:
         self._file.write(block.astype(block.dtype.newbyteorder("<")).tobytes())
+        self._file.flush()
 
-    def keep(self) -> None:
+    def keep(self, num_frames: int) -> None:
+        if self._can_go_back:
+            self._file.seek(0)
+            self._file.write(self._header_of(num_frames))
         self._file.close()
 
     def discard(self) -> None:
         self._file.close()
+
+
+def _appends(file: IO[bytes]) -> bool:
+    """Whether whatever is written goes to the end: >> in a shell."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: better a header without a length than one in the wrong place
+        return True
+    return bool(fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND)
 
 
 class _NewFile:
@@ -134,7 +153,7 @@ class _NewFile:
             raise AudioError(self._too_long)
         self._file.write(block)
 
-    def keep(self) -> None:
+    def keep(self, num_frames: int) -> None:
         self._file.close()
         os.replace(self._temporary, self._target)
 

@@ -18,9 +18,10 @@ from q2d2.bitstream.records import (
     TruncatedError,
     VersionError,
 )
-from q2d2.bitstream.writer import Writer
+from q2d2.bitstream.writer import DEFAULT_CHUNK_FRAMES, Writer
 
 __all__ = [
+    "DEFAULT_CHUNK_FRAMES",
     "BitstreamError",
     "Damage",
     "DamagedChunkError",

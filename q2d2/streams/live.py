@@ -120,6 +120,8 @@ class StreamingDecoder(_Stream):
         silence: Int64[Tensor, " pairs"],
         codec_rate_hz: int,
         sample_rate_hz: int,
+        past: Int64[Tensor, "lead pairs"] | None = None,
+        start_frame: int = 0,
     ) -> None:
         super().__init__()
         self._quantizer, self._silence, self._after = quantizer, silence, decoder.context.after
@@ -127,10 +129,12 @@ class StreamingDecoder(_Stream):
         self._hop = decoder.hop
         self._resampler = Resampler(codec_rate_hz, sample_rate_hz)
         lead = decoder.context.lead
-        self._stream = DecoderStream(decoder, torch.tensor([len(silence)], device=silence.device), -lead)
+        pairs = torch.tensor([len(silence)], device=silence.device)
+        self._stream = DecoderStream(decoder, pairs, start_frame - lead)
         self._frames = self._sent = self._resampled = 0  # frames pushed; samples at the codec's rate, and at the other
-        self._lead = lead * self._hop  # samples of the silence that goes first, for the stages to fill with
-        self._held = self._decoded(silence.expand(lead, -1))  # known, but perhaps beyond the end
+        self._lead = lead * self._hop  # samples of what goes first, for the stages to fill with
+        before = silence.expand(lead, -1) if past is None else past.to(silence.device)
+        self._held = self._decoded(before)  # known, but perhaps beyond the end
 
     def push(self, indices: Integer[Tensor | np.ndarray, "frames pairs"]) -> Float32[np.ndarray, " samples"]:
         """Any number of frames of this stream's rate; ValueError for indices that it cannot have."""
