@@ -1,9 +1,8 @@
 """wav -> latent -> indices -> features -> wav: composes encoder, quantizer and decoder, and knows their rates.
 
-A codec whose encoder and decoder are local in time works in windows: `WINDOW` frames at a time with the context their
-receptive fields need. A long file, a stream and a batch of unequal clips are then all the same thing, a list of
-windows, and give the same indices and the same waveform. Beyond its ends a signal is silent: the encoder sees zeros
-there, the decoder the indices of silence. A codec that is not local (the paper's) sees each clip whole, one at a time.
+Clips go through in batches of windows (`clips`), streams and files of any length piece by piece (`streams`), and both
+give the same indices and the same waveform as the whole at once. A codec that is not local in time (the paper's) sees
+each clip whole and cannot stream.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from q2d2 import bitstream
-from q2d2.config import CodecConfig, build
+from q2d2.clips import decode_clips, encode_clips
+from q2d2.config import CodecConfig, Parts, build
 from q2d2.decoder import Decoded, HarmonicDecoder
 from q2d2.encoder import SpectralEncoder
 from q2d2.indices import check_indices
@@ -31,10 +31,7 @@ from q2d2.quantizer import Quantized
 from q2d2.resampling import check_rate, resample, resampled_length
 from q2d2.signals import Samples, mono
 from q2d2.streams import StreamingDecoder, StreamingEncoder
-from q2d2.windows import Span, batches, copy_span, joined, spans
 
-WINDOW = 1536  # frames per window: half a minute of `speech`, a multiple of the decoder's blocks
-BATCH_FRAMES = 4 * WINDOW  # frames per pass through the networks, context included: bounds memory
 UNSAVED = "0" * 16  # instead of a hash: weights that are no file's, and are not checked
 
 
@@ -79,6 +76,10 @@ class Codec(nn.Module):
     @property
     def frame_rate_hz(self) -> float:
         return self.config.sample_rate_hz / self.hop
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.encoder, self.quantizer, self.decoder)
 
     @property
     def is_local(self) -> bool:
@@ -151,7 +152,8 @@ class Codec(nn.Module):
         clips = [wav] if isinstance(wav, np.ndarray | Tensor) else list(wav)
         whole = [mono(clip, f"clip {i}" if len(clips) > 1 else "the clip") for i, clip in enumerate(clips)]
         signals = [resample(clip, from_hz, self.config.sample_rate_hz) for clip in whole]
-        parts = self._encode_spans(signals, self._spans([-(-len(s) // self.hop) for s in signals]))
+        with self._evaluating():
+            parts = encode_clips(self._parts, signals, self.silence.device)
         codes = [
             Codes(torch.from_numpy(indices[:, :pairs]), len(clip), from_hz)
             for indices, clip in zip(parts, whole, strict=True)
@@ -167,8 +169,8 @@ class Codec(nn.Module):
         clips = [codes] if isinstance(codes, Codes) else list(codes)
         for clip in clips:
             self._check(clip)
-        frames = [clip.indices.numpy(force=True) for clip in clips]
-        parts = self._decode_spans(frames, self._spans([len(f) for f in frames]))
+        with self._evaluating():
+            parts = decode_clips(self._parts, [clip.indices.numpy(force=True) for clip in clips], self.silence)
         wavs = [
             resample(
                 wav[: resampled_length(clip.num_samples, clip.sample_rate_hz, self.config.sample_rate_hz)],
@@ -306,62 +308,7 @@ class Codec(nn.Module):
                 f"{self.config.name} sees the whole signal at once and cannot stream: speech and speech-live can"
             )
 
-    # -- windows -------------------------------------------------------------------------------------------------------
-
-    def _spans(self, frames: Sequence[int]) -> list[Span]:
-        return spans(frames, WINDOW if self.is_local else None)
-
-    def _batches(self, work: Sequence[Span], context: int) -> Iterator[list[Span]]:
-        """What passes through the networks together; singly if the codec is not local."""
-        return batches(work, context, BATCH_FRAMES if self.is_local else 0)
-
-    @torch.inference_mode()
-    def _encode_spans(
-        self, signals: Sequence[Float32[np.ndarray, " _"]], work: Sequence[Span]
-    ) -> list[Int64[np.ndarray, "_ pairs"]]:
-        """Indices (all pairs) of each signal's spans, joined per signal."""
-        (before, after), hop = self.encoder.context or (0, 0), self.hop
-        found: dict[Span, np.ndarray] = {}
-        for batch in self._batches(work, before + after):
-            longest = max(span.frames for span in batch)
-            rows = np.zeros((len(batch), (before + longest + after) * hop), np.float32)
-            for row, span in zip(rows, batch, strict=True):
-                copy_span(row, signals[span.clip], (span.start - before) * hop, (span.stop + after) * hop)
-            with self._evaluating():
-                latent = self.encoder(torch.from_numpy(rows).to(self.silence.device))
-                indices = self.quantizer(latent).indices.cpu().numpy()
-            for row, span in zip(indices, batch, strict=True):
-                found[span] = row[before : before + span.frames].copy()
-        return joined(found, len(signals))
-
-    @torch.inference_mode()
-    def _decode_spans(
-        self, clips: Sequence[Int64[np.ndarray, "_ _pairs"]], work: Sequence[Span], first_frame: int = 0
-    ) -> list[Float32[np.ndarray, " _"]]:
-        """Samples of each clip's spans, joined per clip; the clips begin at the absolute frame `first_frame`."""
-        lead, before, after = self.decoder.context or (0, 0, 0)
-        found: dict[Span, np.ndarray] = {}
-        for batch in self._batches(work, lead + after):
-            longest = max(span.frames for span in batch)
-            # clips of different rates share a pass: what a row lacks is masked out of its features
-            pairs = [clips[span.clip].shape[1] for span in batch]
-            silence = self.silence.cpu().numpy()[: max(pairs)]
-            rows = np.tile(silence, (len(batch), lead + longest + after, 1))
-            for row, span, width in zip(rows, batch, pairs, strict=True):
-                copy_span(row[:, :width], clips[span.clip], span.start - lead, span.stop + after)
-            device = self.silence.device
-            features = torch.cat(
-                [
-                    self.quantizer.indices_to_features(torch.from_numpy(row[None, :, :width]).to(device))
-                    for row, width in zip(rows, pairs, strict=True)
-                ]
-            )
-            starts = torch.tensor([first_frame + span.start - lead for span in batch], device=device)
-            with self._evaluating():
-                decoded = self.decoder(features, torch.tensor(pairs, device=device), starts, skip=lead - before)
-            for row, span in zip(decoded.wav.cpu().numpy(), batch, strict=True):
-                found[span] = row[before * self.hop : (before + span.frames) * self.hop].copy()
-        return joined(found, len(clips))
+    # -- checks --------------------------------------------------------------------------------------------------------
 
     def _check(self, codes: Codes) -> None:
         """ValueError unless these codes are some of this codec's, of a clip of the stated length."""

@@ -268,8 +268,11 @@ class Q2D2(Quantizer):
     def _unproject(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
         flat = codes.flatten(-2)
         if isinstance(self.project_out, nn.Linear):
-            flat = flat.to(self.project_out.weight.dtype)
-        return self.project_out(flat).to(dtype)
+            # in float64, so that a frame's features are the same whichever frames go with it: a decoded pitch adds up
+            # what float32 would make of one frame and of many (docs/log.md, 2026-11-25)
+            weight, bias = self.project_out.weight.double(), self.project_out.bias.double()
+            flat = nn.functional.linear(flat.double(), weight, bias)
+        return flat.to(dtype)
 
     def indices_to_codes(
         self, indices: Int64[Tensor, "batch frames prefix"]

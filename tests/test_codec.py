@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_codecs import NOT_LOCAL, SPEECH_TOKENS, assert_same_codes, make_codec
 
-import q2d2.codec
+import q2d2.clips
 import q2d2.streams.live
 from q2d2.baselines import VQConfig
 from q2d2.codec import Codec, Codes
@@ -34,7 +34,7 @@ def codec() -> Codec:
 
 def window(frames: int):
     """Work in windows of so many frames for a while."""
-    return mock.patch.object(q2d2.codec, "WINDOW", frames)
+    return mock.patch.object(q2d2.clips, "WINDOW", frames)
 
 
 # -- whole == chunked == batched ---------------------------------------------------------------------------------------

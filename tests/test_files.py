@@ -13,7 +13,8 @@ from q2d2 import bitstream
 from q2d2.audio import AudioError
 from q2d2.bitstream import Reader, Writer
 from q2d2.checkpoint import load, save
-from q2d2.codec import WINDOW, Codec
+from q2d2.clips import WINDOW
+from q2d2.codec import Codec
 from q2d2.files import DamagedError, FileError, decode_file, encode_file
 
 RATE_HZ = 24_000

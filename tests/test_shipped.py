@@ -57,7 +57,7 @@ def test_whole_is_chunked(codec: Codec, clip, monkeypatch: pytest.MonkeyPatch) -
     wav, rate_hz = clip
     whole = codec.encode(wav, rate_hz)
     decoded = codec.decode(whole)
-    monkeypatch.setattr("q2d2.codec.WINDOW", 32)  # 0.6 s
+    monkeypatch.setattr("q2d2.clips.WINDOW", 32)  # 0.6 s
     chunked = codec.encode(wav, rate_hz)
     assert assert_same_codes(codec, wav, whole, chunked) == 0
     np.testing.assert_allclose(codec.decode(chunked), decoded, atol=1e-4, rtol=0)
@@ -67,7 +67,8 @@ def test_the_count_of_differing_codes_runs(capsys: pytest.CaptureFixture[str]) -
     script = Path(__file__).parent.parent / "runs" / "same_codes.py"
     runpy.run_path(str(script))["main"](Path(checkpoint.__file__).parent / "assets")
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["one batch", "64 frames", "256 frames"]
+    names = ["one batch", "windows of 64 frames", "windows of 256 frames", "live, 20 ms and frame by frame"]
+    assert [line.split(":")[0] for line in lines] == names
     assert all(" 0 of " in line for line in lines)
 
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from q2d2 import checkpoint, presets
 from q2d2.benchmark.config import BenchmarkConfig
-from q2d2.codec import WINDOW, Codec, Codes
+from q2d2.clips import WINDOW
+from q2d2.codec import Codec, Codes
 
 
 class Subject(NamedTuple):

@@ -26,7 +26,8 @@ from tqdm import tqdm
 
 from q2d2 import audio
 from q2d2.atomic import write_whole
-from q2d2.codec import BATCH_FRAMES, Codec
+from q2d2.clips import batch_frames
+from q2d2.codec import Codec
 from q2d2.probe.labelled import Clip
 from q2d2.signals import check_signal
 from q2d2.spectral import mel_filters, stft_same
@@ -135,7 +136,7 @@ def embed(clips: Sequence[Clip], embedder: Embedder, max_s: float, cache: Path) 
 
 def _batches(numbers: list[int], codec: Codec, max_s: float) -> list[list[int]]:
     """As many clips at a time as the codec's own windows hold frames."""
-    size = max(1, BATCH_FRAMES // math.ceil(max_s * codec.frame_rate_hz))
+    size = max(1, batch_frames(codec.silence.device) // math.ceil(max_s * codec.frame_rate_hz))
     return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
 

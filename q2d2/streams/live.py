@@ -22,7 +22,7 @@ from q2d2.signals import Samples, mono
 from q2d2.streams.decoding import DecoderStream
 from q2d2.streams.encoding import EncoderStream
 
-LONGEST = 1024  # frames that pass through the networks at a time, however many are pushed: bounds memory
+LONGEST = 512  # frames that pass through the networks at a time, however many are pushed: bounds memory
 
 
 Self = TypeVar("Self", bound="_Stream")
