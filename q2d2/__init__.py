@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from q2d2.codec import Codec, CodecConfig, Codes
     from q2d2.grid import BCCGrid, FCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
     from q2d2.quantizer import OFFICIAL, PAPER, Q2D2, Quantized, Variant
+    from q2d2.tokens.reading import TokenRow, read_tokens
 
 __all__ = [
     "OFFICIAL",
@@ -30,14 +31,17 @@ __all__ = [
     "RectangularGrid",
     "RegularHexagonalGrid",
     "RhombicGrid",
+    "TokenRow",
     "Variant",
     "load",
+    "read_tokens",
     "save",
 ]
 
 _HOMES = dict.fromkeys(("OFFICIAL", "PAPER", "Q2D2", "Quantized", "Variant"), "quantizer")
 _HOMES |= dict.fromkeys(("Codec", "CodecConfig", "Codes"), "codec")
 _HOMES |= dict.fromkeys(("load", "save"), "checkpoint")
+_HOMES |= dict.fromkeys(("TokenRow", "read_tokens"), "tokens.reading")
 _HOMES |= {name: "grid" for name in __all__ if name.endswith("Grid")}
 
 

@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 
 import tyro
 
-from q2d2 import corpus_verbs, measuring_verbs, verbs
+from q2d2 import corpus_verbs, export_verbs, measuring_verbs, tokens_verbs, verbs
 from q2d2.console import UsageError, one_line, say
 
 USAGE = """usage: q2d2 VERB ...
@@ -25,6 +25,9 @@ A neural speech codec: 1, 3.3 and 6.8 kbit/s from one small model.
   decode IN OUT    .q2d2 to audio          q2d2 decode talk.q2d2 talk.wav
   info [IN]        a .q2d2 file or a model q2d2 info talk.q2d2
   demo [CLIP]      all rates, a picture    q2d2 demo --out demo
+  tokenize IN OUT  a corpus to tables      q2d2 tokenize LibriTTS tokens --rate 1k
+  detokenize       such tables to audio    q2d2 detokenize tokens audio
+  export onnx OUT  for other languages     q2d2 export onnx speech-onnx
   train            a model from speech     q2d2 train --data corpus --minutes 60 --out run
   corpus           speech to train on      q2d2 corpus pack VCTK-Corpus-0.92 corpus
   evaluate         quality beside others   q2d2 evaluate --data dev --out scores
@@ -43,6 +46,9 @@ VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "decode": lambda: verbs.Decode,
     "info": lambda: verbs.Info,
     "demo": lambda: verbs.Demo,
+    "tokenize": tokens_verbs.tokenize,
+    "detokenize": lambda: tokens_verbs.Detokenize,
+    "export": lambda: export_verbs.Export,
     "train": verbs.train,
     "corpus": lambda: corpus_verbs.Corpus,
     "evaluate": measuring_verbs.evaluate,

@@ -349,3 +349,20 @@ def test_training_without_its_extra_says_what_to_install(q2d2, talk, monkeypatch
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)  # as if it were not there
     status, _, err = q2d2("train", "--data", ".", "--out", "run", "--steps", "1", "--preset", "tiny")
     assert (status, err) == (1, "q2d2: lightning_fabric is not installed: pip install 'q2d2[train]' brings it\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("verb", ["encode", "decode"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(model, audio_file, verb):
+    """The system refuses to write more than so many bytes to a file, as it does where there is no room."""
+    wav = audio_file(make_speech_like(8.0), name="in.wav")
+    codes, target = wav.with_name("in.q2d2"), wav.with_name("old.q2d2" if verb == "encode" else "old.wav")
+    assert cli.main(["encode", str(wav), str(codes), "--model", model]) == 0
+    target.write_bytes(b"precious")
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); import q2d2.cli; sys.exit(q2d2.cli.main())"
+    source = wav if verb == "encode" else codes
+    arguments = [verb, source, target, "--overwrite", "--model", model]
+    done = subprocess.run([sys.executable, "-B", "-c", limit, *map(str, arguments)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "") and one_line(done.stderr), done.stderr
+    assert target.read_bytes() == b"precious"
+    assert {path.name for path in wav.parent.iterdir()} == {"in.wav", "in.q2d2", target.name}

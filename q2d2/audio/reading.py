@@ -1,5 +1,6 @@
 """Audio files and pipes -> float32 blocks [block channels]."""
 
+import io
 import math
 import os
 import shutil
@@ -16,6 +17,7 @@ import soundfile
 from jaxtyping import Float32, Int16
 
 from q2d2.audio.errors import AudioError, check_file_rate, check_finite, named
+from q2d2.audio.live import LiveWav, NotLiveError
 from q2d2.audio.pcm import to_int16
 from q2d2.resampling import to_mono
 
@@ -26,12 +28,13 @@ _MAX_BLOCK = 2**24  # samples of all channels: what a damaged header claims must
 _MP3_PACKET = 1152
 
 
-def list_audio(folder: str | os.PathLike[str]) -> list[Path]:
-    """Every audio file below `folder`, sorted, hidden ones left out."""
+def list_audio(folder: str | os.PathLike[str], others: tuple[str, ...] = ()) -> list[Path]:
+    """Every audio file below `folder`, and every one with one of the `others` suffixes; sorted, no hidden ones."""
     if not os.path.isdir(folder):
         raise AudioError(f"{folder}: is not a folder")
+    wanted = (*SUFFIXES, *others)
     paths = [Path(root, name) for root, _, names in os.walk(folder) for name in names]
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in paths if path.suffix.lower() in wanted and not path.name.startswith("."))
 
 
 class StraightOn(soundfile.SoundFile):
@@ -52,7 +55,7 @@ class Blocks:
     AudioError when the reading gets there.
     """
 
-    def __init__(self, file: soundfile.SoundFile, name: str, block_s: float, opened: ExitStack) -> None:
+    def __init__(self, file: soundfile.SoundFile | LiveWav, name: str, block_s: float, opened: ExitStack) -> None:
         self.name = name
         self.sample_rate_hz: int = file.samplerate
         self.num_channels: int = file.channels
@@ -108,24 +111,21 @@ class Blocks:
             )
 
 
-def open_blocks(path: str | os.PathLike[str], block_s: float = 10.0) -> Blocks:
+def open_blocks(path: str | os.PathLike[str] | io.IOBase, block_s: float = 10.0, name: str | None = None) -> Blocks:
     """Open a file ("-": standard input; a named pipe works too) for blocks of at most `block_s` seconds.
 
-    Nothing is decoded yet, and memory stays bounded: what comes through a pipe is copied to a temporary file,
-    since the decoders need to seek.
+    Nothing is decoded yet, and memory stays bounded. A WAV that comes through a pipe is read as it comes, in blocks as
+    short as that makes them; anything else is copied to a temporary file, since the decoders need to seek. A binary
+    file that is open already, and can seek, is read where it is: give it a `name` for messages; whoever has opened it
+    closes it.
     """
-    name = "standard input" if os.fspath(path) == "-" else str(path)
+    name = name or _shown(path)
     with ExitStack() as opened:
         with named(f"{name}: cannot be opened"):
-            if os.fspath(path) == "-":
-                source: str | tempfile.SpooledTemporaryFile = _spooled(sys.stdin.buffer, name, opened)
-            elif stat.S_ISFIFO(os.stat(path).st_mode):
-                source = _spooled(opened.enter_context(open(path, "rb")), name, opened)
-            else:
-                source = _regular(path, name)
+            source = _at_its_start(path, name) if isinstance(path, io.IOBase) else _named_file(path, name, opened)
         convert = f"convert it first: ffmpeg -i {name} OUT.wav"
         with named(f"{name}: is not audio that can be read, as wav, flac, ogg and mp3 are; {convert}"):
-            file = opened.enter_context(StraightOn(source))
+            file = source if isinstance(source, LiveWav) else opened.enter_context(StraightOn(source))
         check_file_rate(file.samplerate, name)
         return Blocks(file, name, block_s, opened.pop_all())
 
@@ -150,10 +150,39 @@ def read_int16(path: str | os.PathLike[str]) -> Int16[np.ndarray, " samples"]:
         return np.concatenate([to_int16(to_mono(block)) for block in blocks])
 
 
-def _spooled(pipe: IO[bytes], name: str, opened: ExitStack) -> tempfile.SpooledTemporaryFile:
+def _shown(path: str | os.PathLike[str] | io.IOBase) -> str:
+    if isinstance(path, io.IOBase):
+        return "an open file"
+    return "standard input" if os.fspath(path) == "-" else str(path)
+
+
+def _at_its_start(file: io.IOBase, name: str) -> io.IOBase:
+    if not file.seek(0, os.SEEK_END):
+        raise AudioError(f"{name}: is empty; replace it")
+    file.seek(0)
+    return file
+
+
+def _named_file(
+    path: str | os.PathLike[str], name: str, opened: ExitStack
+) -> str | LiveWav | tempfile.SpooledTemporaryFile:
+    """What can be read: the path itself, a WAV that is still arriving, or a copy of what came through a pipe."""
+    if os.fspath(path) == "-":
+        return _piped(sys.stdin.buffer, name, opened)
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        return _piped(opened.enter_context(open(path, "rb")), name, opened)
+    return _regular(path, name)
+
+
+def _piped(pipe: IO[bytes], name: str, opened: ExitStack) -> LiveWav | tempfile.SpooledTemporaryFile:
     if pipe.isatty():
         raise AudioError(f"{name}: is a terminal; pipe an audio file into it")
+    try:
+        return LiveWav(pipe)
+    except NotLiveError as error:
+        head = error.head
     spool = opened.enter_context(tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115
+    spool.write(head)
     shutil.copyfileobj(pipe, spool)
     if not spool.tell():
         raise AudioError(f"{name}: is empty")

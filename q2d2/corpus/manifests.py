@@ -23,6 +23,7 @@ class Entry(NamedTuple):
     path: Path
     speaker: str | None
     source: str | None
+    id: str | None = None
 
 
 def read_manifest(manifest: Path) -> Iterator[Entry]:
@@ -36,7 +37,9 @@ def read_manifest(manifest: Path) -> Iterator[Entry]:
         if not path or not isinstance(path, str):
             raise CorpusError(f"{manifest}, line {number}: names no audio file in `path`")
         speaker, source = row.get("speaker"), row.get("source")
-        yield Entry(manifest.parent / path, str(speaker) if speaker else None, str(source) if source else None)
+        id = "" if row.get("id") is None else str(row["id"])  # 0 is one as well
+        known = [str(value) if value else None for value in (speaker, source, id)]
+        yield Entry(manifest.parent / path, *known)
 
 
 def read_table(table: Path, columns: Sequence[str], quoted: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
