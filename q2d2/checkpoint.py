@@ -1,8 +1,9 @@
 """Folder <-> codec: `config.json` and `model.safetensors`. JSON and safetensors only, never pickle.
 
-A model is named by where it is: `load()` is the shipped `speech` model, `load("path/to/folder")` a local one,
-`load("owner/name")` one from the Hugging Face hub. Weights are float16 on disk and float32 in memory, and what they
-compute is known only once they are rounded: a `.q2d2` file names the weights by the hash of the file they came from.
+`load()` is the shipped `speech` model, `load("speech-live")` the other one in the package, `load("path/to/folder")` a
+local one, `load("owner/name")` one from the Hugging Face hub. Weights are float16 on disk and float32 in memory, and
+what they compute is known only once they are rounded: a `.q2d2` file names the weights by the hash of the file they
+came from.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def save(codec: Codec, folder: str | Path) -> None:
 
 
 def load(model: str | Path | None = None) -> Codec:
-    """The codec of this folder or hub id (default: the shipped `speech`), on the CPU and ready to run."""
+    """The codec of this name, folder or hub id (default: the shipped `speech`), on the CPU and ready to run."""
     folder = SHIPPED / "speech" if model is None else _folder(model)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -95,14 +96,22 @@ def load(model: str | Path | None = None) -> Codec:
     return codec.eval()
 
 
+def shipped() -> list[str]:
+    """The names of the models in the package."""
+    return sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir())
+
+
 def _folder(model: str | Path) -> Path:
-    """A local folder as it is; anything that looks like `owner/name` is fetched from the hub (or its local cache)."""
+    """A local folder as it is, or one in the package; `owner/name` is fetched from the hub (or its local cache)."""
     path = Path(model).expanduser()
     if path.is_dir():
         return path
+    if str(model) in shipped():
+        return SHIPPED / str(model)
     parts = str(model).split("/")
     if isinstance(model, Path) or len(parts) != 2 or not all(parts) or parts[0] in {".", "..", "~"}:
-        raise ModelError(f"{model}: no such folder; give a model folder or a hub id such as owner/name")
+        names = ", ".join(shipped())
+        raise ModelError(f"{model}: no such folder; give one, a shipped model ({names}) or a hub id such as owner/name")
     try:
         return Path(snapshot_download(str(model), allow_patterns=[CONFIG, WEIGHTS]))
     except Exception as error:  # of many unrelated kinds: names, network, permissions, caches

@@ -7,6 +7,7 @@ or output. Knows nothing of command lines.
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import shutil
@@ -31,6 +32,7 @@ Name = str | os.PathLike[str]
 
 LIVE_CHUNK_FRAMES = 16  # per chunk from pipe to pipe: 0.3 s of `speech`
 _BELIEVABLE_GAP_S = 3600.0  # silence in place of what is missing is written only up to this: a file may claim months
+_BEGINNING_BYTES = 4096  # no header is longer
 _SILENCE_FRAMES = 1024  # ... and this much at a time
 
 
@@ -147,6 +149,22 @@ def _decoded(codec: Codec, reader: bitstream.Reader) -> Iterator[np.ndarray]:
     inner_length = None if length is None else audio.resampled_length(length, outer_hz, inner_hz)
     inner = audio.resample_blocks(codec.decode_blocks(chunks), inner_hz, inner_hz, inner_length)
     yield from audio.resample_blocks(inner, inner_hz, outer_hz, length)
+
+
+def model_of(source: Name) -> str | None:
+    """The name of the model that wrote a `.q2d2` file or stream, if its beginning tells; a stream is not advanced."""
+    try:
+        if os.fspath(source) == PIPE:
+            head = sys.stdin.buffer
+            beginning = head.peek() if isinstance(head, io.BufferedReader) and not head.isatty() else b""
+        elif _is_stream(source):
+            return None
+        else:
+            with open(source, "rb") as file:
+                beginning = file.read(_BEGINNING_BYTES)
+        return bitstream.header_of(beginning).model
+    except (bitstream.BitstreamError, OSError):
+        return None
 
 
 # -- what stands between files and blocks ------------------------------------------------------------------------------

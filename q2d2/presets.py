@@ -17,20 +17,22 @@ from q2d2.vocos import VocosConfig
 R7, R9 = RhombicGrid((7, 7)), RhombicGrid((9, 9))
 
 # One model, three rates: 1.03, 3.32 and 6.77 kbps are prefixes of the same 18 pairs, at 53.3 frames a second.
+SPEECH_GRIDS, SPEECH_RATES = (R7,) * 3 + (R9,) * 15, {"1k": 3, "3k": 9, "7k": 18}
 SPEECH = CodecConfig(
     name="speech",
     encoder=SpectralEncoderConfig(bypass=36),
-    quantizer=Q2D2Config(dim=320, grids=(R7,) * 3 + (R9,) * 15),
+    quantizer=Q2D2Config(dim=320, grids=SPEECH_GRIDS),
     decoder=HarmonicDecoderConfig(bypass=64),
-    rates={"1k": 3, "3k": 9, "7k": 18},
+    rates=SPEECH_RATES,
 )
 
-# The same for conversations: nothing but the inverse STFT, less than one frame of it, looks ahead.
-SPEECH_LIVE = replace(
-    SPEECH,
+# For conversations: nothing but the inverse STFT, less than one frame of it, looks ahead; and a quarter of the size.
+SPEECH_LIVE = CodecConfig(
     name="speech-live",
-    encoder=SpectralEncoderConfig(bypass=36, causal=True),
-    decoder=HarmonicDecoderConfig(bypass=64, causal=True),
+    encoder=SpectralEncoderConfig(dim=160, fine_dim=128, bypass=36, causal=True),
+    quantizer=Q2D2Config(dim=160, grids=SPEECH_GRIDS),
+    decoder=HarmonicDecoderConfig(features=160, dim=192, layers=4, fine_dim=128, pitch_dim=48, bypass=64, causal=True),
+    rates=SPEECH_RATES,
 )
 
 # The same in miniature, for tests and tutorials: every path of `speech`, in milliseconds.

@@ -114,7 +114,7 @@ class Decode(Verb):
     def run(self) -> int:
         from q2d2 import files, folders
 
-        codec = _load(self.model, self.device)
+        codec = _load(self.model or self._shipped_model(), self.device)
         on_damage: Literal["raise", "skip"] = "skip" if self.skip_damaged else "raise"
         is_part = self.start != 0 or self.duration is not None
         if is_part and (os.path.isdir(self.source) or self.skip_damaged):
@@ -134,6 +134,13 @@ class Decode(Verb):
         for note in notes:
             say(note)
         return 0
+
+    def _shipped_model(self) -> str | None:
+        """The one of the shipped models that wrote the file, where that can be told beforehand."""
+        from q2d2 import checkpoint, files
+
+        name = files.model_of(self.source)
+        return name if name in checkpoint.shipped() else None
 
 
 @dataclass(frozen=True)

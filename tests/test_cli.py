@@ -6,16 +6,20 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import make_speech_like
 from small_codecs import make_codec
 
 from q2d2 import checkpoint, cli, verbs
 from q2d2.checkpoint import save
+from q2d2.presets import TINY
 
 RATE_HZ = 24_000
 
@@ -199,6 +203,24 @@ def test_train_then_use_what_it_made(q2d2, talk, tmp_path, speech_like):
     assert status == 1 and "load the version of the model that wrote it" in err
 
 
+def test_decoding_takes_the_shipped_model_that_wrote_the_file(q2d2, talk, model, tmp_path):
+    """Another name and other weights than those of the default."""
+    live = replace(TINY, name="speech-live", encoder=replace(TINY.encoder, causal=True))
+    other = make_codec(live)
+    torch.nn.init.normal_(other.encoder.embed.bias)
+    save(other, Path(model).parent / "speech-live")
+    assert q2d2("encode", "talk.wav", "live.q2d2", "--model", "speech-live")[0] == 0
+    assert q2d2("decode", "live.q2d2", "a.wav") == (0, "", "")
+    assert q2d2("decode", "live.q2d2", "b.wav", "--model", "speech-live") == (0, "", "")
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+    status, _, err = q2d2("decode", "live.q2d2", "c.wav", "--model", "speech")
+    assert status == 1 and "written with the weights" in err
+    with Path("live.q2d2").open("rb") as file, mock.patch.object(sys, "stdin", io.TextIOWrapper(file)):
+        assert q2d2("decode", "-", "d.wav") == (0, "", "")
+    assert Path("d.wav").read_bytes() == Path("a.wav").read_bytes()
+    assert q2d2("info", "speech-live")[1].startswith("model         speech-live, weights ")
+
+
 # -- pipes and signals -------------------------------------------------------------------------------------------------
 
 
@@ -359,10 +381,11 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(model, audio_file, ve
     codes, target = wav.with_name("in.q2d2"), wav.with_name("old.q2d2" if verb == "encode" else "old.wav")
     assert cli.main(["encode", str(wav), str(codes), "--model", model]) == 0
     target.write_bytes(b"precious")
-    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); import q2d2.cli; sys.exit(q2d2.cli.main())"
+    limit = "import resource, sys, q2d2.cli; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
+    limited = limit + "sys.exit(q2d2.cli.main())"
     source = wav if verb == "encode" else codes
     arguments = [verb, source, target, "--overwrite", "--model", model]
-    done = subprocess.run([sys.executable, "-B", "-c", limit, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-B", "-c", limited, *map(str, arguments)], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "") and one_line(done.stderr), done.stderr
     assert target.read_bytes() == b"precious"
     assert {path.name for path in wav.parent.iterdir()} == {"in.wav", "in.q2d2", target.name}

@@ -19,6 +19,7 @@ from q2d2.seanet import SEANetConfig
 # are 512 x 6 + 6 and 6 x 512 + 512, FSQ's the same with 5; a VQ's codebook follows averages and has no gradients.
 PARAMETERS = {
     "speech": (3_135_440, 23_396, 6_798_226),
+    "speech-live": (859_888, 11_716, 1_583_970),
     "paper-1k": (8_299_008, 6_662, 63_287_306),
     "paper-3k": (8_196_608, 6_662, 62_346_050),
     "paper-7k": (8_192_512, 6_662, 62_124_578),
@@ -27,6 +28,7 @@ PARAMETERS = {
     "fsq-75": (8_802_816, 5_637, 62_887_426),
 }
 BITRATES_BPS = {
+    ("speech-live", "1k"): 1026,
     ("speech", "1k"): 1026,
     ("speech", "3k"): 3323,
     ("speech", "7k"): 6769,
@@ -56,7 +58,7 @@ def test_parameters_to_the_last_digit(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in PARAMETERS if name not in ("speech", "paper-1k", "paper-3k", "paper-7k")]
+    "name", [name for name in PARAMETERS if name not in ("speech", "speech-live", "paper-1k", "paper-3k", "paper-7k")]
 )
 def test_published_sizes_of_wavtokenizer(name):
     """71,750,146 and 72,111,714 in the released models, which condition 13 norms on the bandwidth ids."""

@@ -33,7 +33,7 @@ class BenchmarkConfig:
     durations_s: tuple[float, ...] = (1.0, 10.0, 60.0)
     """seconds of each clip"""
     ways: tuple[Way, ...] = ("clip", "stream")
-    """clip: in one call; stream: a second at a time, where a codec can and the clip is longer than it takes in one piece"""
+    """clip: in one call; stream: a second at a time, where a codec can and the clip is longer than its windows"""
     repeats: int = 3
     """rounds; each measures everything once, so that a machine that slows down does so for all"""
     reference: str | None = None

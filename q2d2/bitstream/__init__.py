@@ -6,7 +6,7 @@ undamaged chunks and a list of what is missing. Knows numpy, not torch, and noth
 a header with fewer points.
 """
 
-from q2d2.bitstream.header import Header
+from q2d2.bitstream.header import Header, header_of
 from q2d2.bitstream.reader import Damage, Reader
 from q2d2.bitstream.records import (
     BitstreamError,
@@ -34,4 +34,5 @@ __all__ = [
     "TruncatedError",
     "VersionError",
     "Writer",
+    "header_of",
 ]

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import groupby
 from zlib import crc32
 
@@ -124,3 +125,8 @@ def read_header(source: Source) -> Header:
         return _header_from_json(text)
     except (ValueError, RecursionError) as error:
         raise HeaderError(f"bad header: {str(error).splitlines()[0]}") from error
+
+
+def header_of(beginning: bytes) -> Header:
+    """The header of a file that begins with these bytes; BitstreamError if that is none, or not all of one."""
+    return read_header(Source(BytesIO(beginning)))

@@ -9,9 +9,7 @@ from conftest import make_speech_like
 from small_codecs import make_codec
 
 from q2d2 import presets
-from q2d2.codec import Codec
-from q2d2.decoder import HarmonicDecoder
-from q2d2.encoder import SpectralEncoder
+from q2d2.codec import Codec, CodecConfig
 from q2d2.train import linear_start
 from q2d2.train.data import Batch, Speech
 
@@ -27,10 +25,14 @@ class Speakers(Speech):
         return Batch(torch.from_numpy(np.stack(rows)), ("",) * 4)
 
 
-@pytest.fixture(scope="module")
-def begun() -> Codec:
+TINY = presets.TINY
+CAUSAL = replace(TINY, encoder=replace(TINY.encoder, causal=True), decoder=replace(TINY.decoder, causal=True))
+
+
+@pytest.fixture(scope="module", params=[TINY, CAUSAL], ids=["tiny", "causal"])
+def begun(request: pytest.FixtureRequest) -> Codec:
     torch.manual_seed(0)
-    codec = Codec(presets.TINY)
+    codec = Codec(request.param)
     linear_start.begin(codec, Speakers())
     return codec.eval()
 
@@ -44,7 +46,7 @@ def error_of(codec: Codec, rate: int) -> float:
 
 
 def test_it_knows_how_loud_what_is_before_any_training(begun: Codec) -> None:
-    untrained = make_codec(presets.TINY)
+    untrained = make_codec(TINY)
     assert error_of(begun, 4) < 0.5 * error_of(untrained, 4)
 
 
@@ -80,17 +82,14 @@ def test_points_are_used(begun: Codec) -> None:
 
 
 def test_only_where_there_are_ways_wide_enough() -> None:
-    tiny = presets.TINY
-    assert isinstance(tiny.encoder, type(presets.SPEECH.encoder))
-    assert linear_start.is_possible(Codec(tiny))
-    narrow = replace(tiny, encoder=replace(tiny.encoder, bypass=7))
-    none = replace(tiny, decoder=replace(tiny.decoder, bypass=0))
+    assert linear_start.is_possible(Codec(TINY))
+    narrow = replace(TINY, encoder=replace(TINY.encoder, bypass=7))
+    none = replace(TINY, decoder=replace(TINY.decoder, bypass=0))
     for config in (narrow, none, presets.find("tiny-paper-1k"), presets.find("tiny-base-fsq")):
         assert not linear_start.is_possible(Codec(config))
 
 
-def test_the_shipped_preset_has_them() -> None:
+@pytest.mark.parametrize("config", [presets.SPEECH, presets.SPEECH_LIVE], ids=lambda config: config.name)
+def test_the_shipped_presets_have_them(config: CodecConfig) -> None:
     with torch.device("meta"):
-        encoder, decoder = SpectralEncoder(presets.SPEECH.encoder), HarmonicDecoder(presets.SPEECH.decoder)
-    assert encoder.bypass is not None and decoder.bypass is not None
-    assert presets.SPEECH.encoder.bypass >= 2 * len(presets.SPEECH.quantizer.grids)
+        assert linear_start.is_possible(Codec(config))
