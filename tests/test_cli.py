@@ -215,7 +215,7 @@ def test_decoding_takes_the_shipped_model_that_wrote_the_file(q2d2, talk, model,
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
     status, _, err = q2d2("decode", "live.q2d2", "c.wav", "--model", "speech")
     assert status == 1 and "written with the weights" in err
-    with Path("live.q2d2").open("rb") as file, mock.patch.object(sys, "stdin", io.TextIOWrapper(file)):
+    with Path("live.q2d2").open(encoding="latin1") as file, mock.patch.object(sys, "stdin", file):
         assert q2d2("decode", "-", "d.wav") == (0, "", "")
     assert Path("d.wav").read_bytes() == Path("a.wav").read_bytes()
     assert q2d2("info", "speech-live")[1].startswith("model         speech-live, weights ")
