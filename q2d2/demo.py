@@ -21,7 +21,7 @@ from q2d2.codec import Codec
 from q2d2.evaluate.metrics import SAMPLE_RATE_HZ
 from q2d2.evaluate.metrics.pesq import pesq_wb
 from q2d2.evaluate.metrics.stoi import stoi
-from q2d2.files import FileError
+from q2d2.opening import FileError
 from q2d2.quantizer import Q2D2
 
 CLIP = Path(__file__).parent / "assets" / "clip.flac"

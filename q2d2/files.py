@@ -1,23 +1,18 @@
 """One file through a codec: audio <-> `.q2d2`, in memory that does not grow with its length.
 
-Everything is a chain of generators over blocks, so an hour takes the memory of half a minute. A target appears when it
-is complete, under no name but its own, and never in place of a file that nobody said to replace. "-" is standard input
-or output. Knows nothing of command lines.
+Everything is a chain of generators over blocks, so an hour takes the memory of half a minute; what comes through a pipe
+goes on as it comes. Knows nothing of command lines.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import secrets
-import shutil
-import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, TextIO
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -25,19 +20,12 @@ from tqdm import tqdm
 
 from q2d2 import audio, bitstream, excerpt
 from q2d2.codec import Codec
-
-PIPE = "-"
-SUFFIX = ".q2d2"
-Name = str | os.PathLike[str]
+from q2d2.opening import PIPE, SUFFIX, FileError, Name, check_target, is_pipe, is_stream, new_file, open_source
 
 LIVE_CHUNK_FRAMES = 16  # per chunk from pipe to pipe: 0.3 s of `speech`
 _BELIEVABLE_GAP_S = 3600.0  # silence in place of what is missing is written only up to this: a file may claim months
-_BEGINNING_BYTES = 4096  # no header is longer
 _SILENCE_FRAMES = 1024  # ... and this much at a time
-
-
-class FileError(ValueError):
-    """A file that cannot be encoded or decoded: one line that names it and says what to do."""
+_BEGINNING_BYTES = 4096  # no header is longer
 
 
 class DamagedError(FileError):
@@ -78,16 +66,16 @@ def encode_file(
     A chunk of frames is written when it is full, so that from pipe to pipe it decides how soon the other side hears
     anything: None means `LIVE_CHUNK_FRAMES` there and the format's default elsewhere.
     """
-    _check_target(source, target, overwrite)
-    if not _is_stream(target) and Path(target).suffix.lower() != SUFFIX:
+    check_target(source, target, overwrite)
+    if not is_stream(target) and Path(target).suffix.lower() != SUFFIX:
         raise FileError(f"{target}: should end in {SUFFIX}")
-    with audio.open_blocks(source) as blocks, _new_file(target) as file:
+    with audio.open_blocks(source) as blocks, new_file(target) as file:
         sample_rate_hz = blocks.sample_rate_hz
         mono = _Counted(map(audio.to_mono, blocks), blocks.num_frames, sample_rate_hz, blocks.name)
         signal = audio.resample_blocks(mono, sample_rate_hz, codec.config.sample_rate_hz)
         counted = _CountedFile(file)
         if chunk_frames is None:
-            live = _is_pipe(source, sys.stdin) and _is_pipe(target, sys.stdout)
+            live = is_pipe(source, sys.stdin) and is_pipe(target, sys.stdout)
             chunk_frames = LIVE_CHUNK_FRAMES if live else bitstream.DEFAULT_CHUNK_FRAMES
         writer = bitstream.Writer(counted, codec.header(sample_rate_hz, rate), chunk_frames)
         with mono.progress, named(blocks.name):
@@ -112,9 +100,9 @@ def decode_file(
     cut short all that is there is decoded. What comes through a pipe is heard as it comes. Of a part (`start_s`,
     `duration_s`) only what it needs is read, and all of that must be undamaged.
     """
-    _check_target(source, target, overwrite)
+    check_target(source, target, overwrite)
     is_part = start_s != 0 or duration_s is not None
-    with _opened(source, seekable=is_part or not codec.is_local) as (file, name), named(name):
+    with open_source(source, seekable=is_part or not codec.is_local) as (file, name), named(name):
         reader = bitstream.Reader(file, "raise" if is_part else on_damage)
         codec.check_header(reader.header)
         # a length that no trailer vouches for is not believed
@@ -157,7 +145,7 @@ def model_of(source: Name) -> str | None:
         if os.fspath(source) == PIPE:
             head = sys.stdin.buffer
             beginning = head.peek() if isinstance(head, io.BufferedReader) and not head.isatty() else b""
-        elif _is_stream(source):
+        elif is_stream(source):
             return None
         else:
             with open(source, "rb") as file:
@@ -250,82 +238,3 @@ def named(name: str) -> Iterator[None]:
     except ValueError as error:
         kind = DamagedError if isinstance(error, _PARTLY_READABLE) else FileError
         raise kind(f"{name}: {error}") from error
-
-
-# -- opening -----------------------------------------------------------------------------------------------------------
-
-
-def _is_stream(path: Name) -> bool:
-    """Standard input or output, a named pipe, a device: what has no name to keep or to lose."""
-    return os.fspath(path) == PIPE or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
-
-
-def _check_target(source: Name, target: Name, overwrite: bool) -> None:
-    """FileError for a target that should not be written, before any work is done."""
-    if _is_stream(target):
-        if os.fspath(target) == PIPE and sys.stdout.isatty():
-            raise FileError("standard output: is a terminal; send it to a file or a program")
-        return
-    path = Path(target)
-    if path.is_dir():
-        raise FileError(f"{path}: is a folder; give a file")
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no folder {path.parent}; make it first")
-    if path.exists():
-        if os.path.exists(source) and path.samefile(source):
-            raise FileError(f"{path}: is the source as well; give another target")
-        if not overwrite:
-            raise FileError(f"{path}: exists already; --overwrite replaces it")
-
-
-def _is_pipe(path: Name, standard: TextIO) -> bool:
-    """Whether somebody waits at the other end: no file, nor standard input or output that is one."""
-    if os.fspath(path) != PIPE:
-        return _is_stream(path)
-    try:
-        return not stat.S_ISREG(os.fstat(standard.fileno()).st_mode)
-    except OSError:  # none of the system's
-        return False
-
-
-@contextmanager
-def open_seekable(source: Name) -> Iterator[tuple[IO[bytes], str]]:
-    """The source as a file in which one can go back, and its name; what comes through a pipe is copied first."""
-    with _opened(source, seekable=True) as opened:
-        yield opened
-
-
-@contextmanager
-def _opened(source: Name, seekable: bool) -> Iterator[tuple[IO[bytes], str]]:
-    """The source as a binary file, in which one can go back if `seekable`, and its name."""
-    name = "standard input" if os.fspath(source) == PIPE else str(source)
-    with ExitStack() as opened:
-        file: IO[bytes] = sys.stdin.buffer if os.fspath(source) == PIPE else opened.enter_context(open(source, "rb"))
-        if file.isatty():
-            raise FileError(f"{name}: is a terminal; pipe a {SUFFIX} file into it")
-        if seekable and not file.seekable():
-            copy = opened.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(file, copy)
-            copy.seek(0)
-            file = copy
-        yield file, name
-
-
-@contextmanager
-def _new_file(target: Name) -> Iterator[IO[bytes]]:
-    """A binary file that takes its name when the `with` ends well, and leaves nothing behind when it does not."""
-    if os.fspath(target) == PIPE:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    elif _is_stream(target):
-        with open(target, "wb") as stream:
-            yield stream
-    else:
-        path = Path(os.path.realpath(target))  # a symbolic link stays; its target is replaced
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            with open(temporary, "xb") as file:
-                yield file
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from q2d2 import audio
 from q2d2.codec import Codec
 from q2d2.console import one_line
-from q2d2.files import SUFFIX, FileError, decode_file, encode_file
+from q2d2.files import decode_file, encode_file
+from q2d2.opening import SUFFIX, FileError
 
 
 class FolderResult(NamedTuple):

@@ -9,14 +9,15 @@ from itertools import groupby
 
 from q2d2 import bitstream, presets
 from q2d2.codec import Codec
-from q2d2.files import damage_line, named, open_seekable
+from q2d2.files import damage_line, named
+from q2d2.opening import open_source
 
 Rows = list[tuple[str, str]]
 
 
 def file_rows(source: str | os.PathLike[str]) -> tuple[Rows, list[str]]:
     """A `.q2d2` file, all of it read and checked, and a line on each damage; FileError if its header is no good."""
-    with open_seekable(source) as (file, name), named(name):
+    with open_source(source, seekable=True) as (file, name), named(name):
         reader = bitstream.Reader(file, on_damage="skip")
         lengths = [len(indices) for _, indices in reader]
         num_bytes = file.seek(0, io.SEEK_END)

@@ -64,7 +64,7 @@ class Encode(Verb):
     """replace targets that exist"""
 
     def run(self) -> int:
-        from q2d2 import files, folders
+        from q2d2 import files, folders, opening
 
         if self.chunk is not None and not 1 <= self.chunk <= 2048:
             raise UsageError(f"--chunk {self.chunk}: give 1 to 2048 frames")
@@ -78,7 +78,7 @@ class Encode(Verb):
             result = folders.encode_folder(codec, Path(self.source), Path(self.target), rate, self.overwrite)
             return _report(result, self.target)
         made = files.encode_file(codec, self.source, self.target, rate, self.overwrite, self.chunk)
-        name = "standard output" if self.target == files.PIPE else self.target
+        name = "standard output" if self.target == opening.PIPE else self.target
         say(f"{name}: {made.duration_s:.2f} s in {made.num_bytes} bytes, {made.bitrate_bps:.0f} bit/s")
         return 0
 
@@ -156,10 +156,10 @@ class Info(Verb):
     """a .q2d2 file, - for standard input, a model folder or a hub id"""
 
     def run(self) -> int:
-        from q2d2 import files, info
+        from q2d2 import info, opening
 
         source = self.source
-        if source is not None and (source == files.PIPE or source.endswith(files.SUFFIX) or os.path.isfile(source)):
+        if source is not None and (source == opening.PIPE or source.endswith(opening.SUFFIX) or os.path.isfile(source)):
             rows, damage = info.file_rows(source)
         else:
             rows, damage = info.model_rows(_load(source, "cpu")), []

@@ -12,7 +12,7 @@ from small_codecs import NOT_LOCAL, make_codec
 
 from q2d2 import audio, cli, demo
 from q2d2.checkpoint import load, save
-from q2d2.files import FileError
+from q2d2.opening import FileError
 
 NAMES = {"original.wav", "1k.q2d2", "1k.wav", "3k.q2d2", "3k.wav", "7k.q2d2", "7k.wav", "demo.png"}
 

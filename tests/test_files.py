@@ -15,7 +15,8 @@ from q2d2.bitstream import Reader, Writer
 from q2d2.checkpoint import load, save
 from q2d2.clips import WINDOW
 from q2d2.codec import Codec
-from q2d2.files import DamagedError, FileError, decode_file, encode_file
+from q2d2.files import DamagedError, decode_file, encode_file
+from q2d2.opening import FileError
 
 RATE_HZ = 24_000
 CHUNK = 512  # frames

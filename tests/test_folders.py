@@ -10,8 +10,8 @@ from small_codecs import make_codec
 
 from q2d2.audio import AudioError
 from q2d2.codec import Codec
-from q2d2.files import FileError
 from q2d2.folders import _target_names, decode_folder, encode_folder
+from q2d2.opening import FileError
 
 
 @pytest.fixture(scope="module")
