@@ -267,7 +267,8 @@ class Codec(nn.Module):
         assert isinstance(encoder, SpectralEncoder)
         own_hz = self.config.sample_rate_hz
         outer_hz = own_hz if sample_rate_hz is None else operator.index(sample_rate_hz)
-        return StreamingEncoder(encoder, self.quantizer, self.num_pairs(rate), own_hz, outer_hz)
+        pairs = self.num_pairs(rate)
+        return StreamingEncoder(encoder, self.quantizer, pairs, own_hz, outer_hz, self._evaluating)
 
     def streaming_decoder(
         self,

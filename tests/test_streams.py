@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_codecs import NOT_LOCAL, SPEECH_TOKENS, assert_same_codes, make_codec
 
+from q2d2.baselines import VQConfig
 from q2d2.codec import Codec, Codes
 from q2d2.decoder import HarmonicDecoder
 from q2d2.encoder import SpectralEncoder
-from q2d2.presets import SPEECH, SPEECH_LIVE
+from q2d2.presets import SPEECH, SPEECH_LIVE, find
 from q2d2.resampling import resampled_length
 
 LIVE = replace(
@@ -77,6 +78,17 @@ def test_takes_what_encode_takes(shape, kind):
             [stream.push(wav[..., :1234]), stream.push(torch.from_numpy(wav[..., 1234:])), stream.flush()]
         )
     assert torch.equal(found, codec.encode(wav, 16_000, "1k").indices)
+
+
+def test_a_stream_teaches_a_codebook_nothing():
+    """Of a codec in training mode, whose codebook follows what it sees."""
+    codec = Codec(replace(find("base-vq"), quantizer=VQConfig(dim=160, codebook_size=64))).train()
+    before = {name: value.clone() for name, value in codec.state_dict().items()}
+    wav = make_speech_like(0.5)
+    with codec.streaming() as stream:
+        found = torch.cat([stream.push(wav), stream.flush()])
+    assert torch.equal(found, codec.encode(wav, 24_000).indices)
+    assert all(torch.equal(value, before[name]) for name, value in codec.state_dict().items())
 
 
 # -- when --------------------------------------------------------------------------------------------------------------

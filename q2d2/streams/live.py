@@ -6,6 +6,8 @@ rounding decides between two cells, and the same waveform within 1e-4.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -52,10 +54,17 @@ class StreamingEncoder(_Stream):
     """
 
     def __init__(
-        self, encoder: SpectralEncoder, quantizer: Quantizer, num_pairs: int, codec_rate_hz: int, sample_rate_hz: int
+        self,
+        encoder: SpectralEncoder,
+        quantizer: Quantizer,
+        num_pairs: int,
+        codec_rate_hz: int,
+        sample_rate_hz: int,
+        evaluating: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__()
         self.num_samples = 0
+        self._evaluating = evaluating  # while indices are found: codebooks that are learnt must not move
         self._quantizer, self._num_pairs = quantizer, num_pairs
         self._hop, self._after = encoder.hop, encoder.reach_samples.after
         self._device = encoder.merge.weight.device
@@ -97,7 +106,8 @@ class StreamingEncoder(_Stream):
         for piece in torch.from_numpy(samples).to(self._device).split(LONGEST * self._hop):
             latent = self._stream.push(piece.unsqueeze(0)) if len(piece) else None
             if latent is not None:
-                found.append(self._quantizer(latent).indices[0, :, : self._num_pairs].cpu())
+                with self._evaluating():
+                    found.append(self._quantizer(latent).indices[0, :, : self._num_pairs].cpu())
         indices = torch.cat(found)
         silent = min(self._silent, len(indices))
         self._silent -= silent
