@@ -36,3 +36,11 @@ def test_long_files_benchmark_finds_the_part_in_the_whole(tmp_path):
     lines = done.stdout.splitlines()
     assert [line.split("|")[2].strip() for line in lines[2:5]] == ["encode", "decode", "10 s of it"]
     assert float(lines[5].split("|")[-2]) < 1e-4
+
+
+def test_corpora_benchmark_loses_nothing():
+    command = [sys.executable, BENCHMARKS / "corpora.py", "--clips", "40", "--jobs", "1", "--compared", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "40 ids, 40 different, in the order of the folder: True" in done.stdout
+    assert "\n0 of " in done.stdout

@@ -12,12 +12,12 @@ import q2d2
 from q2d2 import audio, checkpoint
 from q2d2.codec import Codec
 
-FOLDER = checkpoint.SHIPPED / "speech"
+MOST_PARAMETERS = {"speech": 10_000_000, "speech-live": 2_500_000}
 
 
-@pytest.fixture(scope="module")
-def codec() -> Codec:
-    return q2d2.load()
+@pytest.fixture(scope="module", params=MOST_PARAMETERS)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return q2d2.load(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,16 @@ def clip() -> tuple[np.ndarray, int]:
     return audio.to_mono(samples), rate_hz
 
 
+def test_both_are_there() -> None:
+    assert checkpoint.shipped() == sorted(MOST_PARAMETERS)
+    assert q2d2.load().config.name == "speech"
+
+
 def test_it_is_small_and_has_a_card(codec: Codec) -> None:
-    assert sum(p.numel() for p in codec.parameters()) <= 10_000_000
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 20 * 2**20
-    card = (FOLDER / "README.md").read_text()
+    folder = checkpoint.SHIPPED / codec.config.name
+    assert sum(p.numel() for p in codec.parameters()) <= MOST_PARAMETERS[codec.config.name]
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 20 * 2**20
+    card = (folder / "README.md").read_text()
     for credit in ("LibriSpeech", "Apache-2.0", "CC0", "CC BY 4.0", codec.weights):
         assert credit in card
 
