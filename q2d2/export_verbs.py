@@ -27,7 +27,7 @@ class Export(Verb):
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """the folder for the three files"""
     model: Model = None
-    """a model folder or a hub id"""
+    """speech, speech-live, a model folder or a hub id"""
     int8: Switch = False
     """weights of 8 bits: half the size, slightly other indices"""
     overwrite: Switch = False

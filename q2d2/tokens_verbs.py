@@ -62,7 +62,7 @@ class Detokenize(Verb):
     format: Literal["wav", "flac"] = "wav"
     """what to write"""
     model: Model = None
-    """a model folder or a hub id"""
+    """speech, speech-live, a model folder or a hub id"""
     device: Device = None
     """where to compute"""
     overwrite: Switch = False

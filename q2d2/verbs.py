@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import q2d2.folders
 
 Rate = Annotated[str | None, arg(metavar="1k|3k|7k", help_behavior_hint="(default: the highest)")]
-Model = Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: the shipped model)")]
+Model = Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: speech)")]
 Device = Annotated[str | None, arg(metavar="cpu|cuda", help_behavior_hint="(default: a GPU if there is one)")]
 Switch = Annotated[bool, arg(help_behavior_hint="")]
 
@@ -43,7 +43,7 @@ class Encode(Verb):
 
     q2d2 encode talk.mp3 talk.q2d2 --rate 3k
 
-    ffmpeg -i MICROPHONE -f wav - | q2d2 encode - - --rate 1k | q2d2 decode - - | ffplay -
+    ffmpeg -i MICROPHONE -f wav - | q2d2 encode - - --model speech-live | q2d2 decode - - | ffplay -
     """
 
     source: Annotated[Positional[str], arg(metavar="IN")]
@@ -53,7 +53,7 @@ class Encode(Verb):
     rate: Rate = None
     """one of the model's rates, or a number of pairs"""
     model: Model = None
-    """a model folder or a hub id"""
+    """speech, speech-live, a model folder or a hub id"""
     device: Device = None
     """where to compute"""
     chunk: Annotated[
@@ -104,8 +104,10 @@ class Decode(Verb):
     """how much to decode"""
     skip_damaged: Switch = False
     """put silence where a damaged file has lost something, and say so, instead of refusing it"""
-    model: Model = None
-    """a model folder or a hub id"""
+    model: Annotated[
+        str | None, arg(metavar="MODEL", help_behavior_hint="(default: the shipped one that wrote it)")
+    ] = None
+    """speech, speech-live, a model folder or a hub id"""
     device: Device = None
     """where to compute"""
     overwrite: Switch = False
@@ -186,7 +188,7 @@ class Demo(Verb):
     out: Annotated[Path, arg(metavar="DIR")] = Path("demo")
     """the folder for what it writes"""
     model: Model = None
-    """a model folder or a hub id"""
+    """speech, speech-live, a model folder or a hub id"""
     device: Device = None
     """where to compute"""
     overwrite: Switch = False

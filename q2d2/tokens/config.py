@@ -22,7 +22,7 @@ class TokenizeConfig:
     rate: Annotated[str | None, arg(metavar="1k|3k|7k", help_behavior_hint="(default: the highest)")] = None
     """one of the model's rates, or a number of pairs"""
     model: Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: the shipped model)")] = None
-    """a model folder or a hub id"""
+    """speech, speech-live, a model folder or a hub id"""
     device: Annotated[str | None, arg(metavar="cpu|cuda", help_behavior_hint="(default: a GPU if there is one)")] = None
     """where to compute"""
     jobs: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core; 1 on a GPU)")] = None
