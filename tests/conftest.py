@@ -3,12 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
 import pytest
 import soundfile
 import torch
+
+if TYPE_CHECKING:
+    from q2d2.codec import Codec
 
 # Equal results from run to run: float sums depend on the number of threads, examples on hypothesis' seed.
 torch.set_num_threads(1)
@@ -89,4 +93,24 @@ def packed_corpus(tmp_path: Path, speech_like: SpeechLike) -> Path:
         part = {"file": file, "source": source, "licence": "CC0", "sample_rate_hz": 24_000, "samples": len(samples)}
         index.append(part | {"utterances": utterances})
     (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported_codec() -> "Codec":
+    """All pairs and rates of `speech`, networks of a few thousand weights."""
+    from small_codecs import SPEECH_TOKENS, make_codec  # not before types are checked in what it imports
+
+    return make_codec(SPEECH_TOKENS)
+
+
+@pytest.fixture(scope="session")
+def graphs(exported_codec: "Codec", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with its ONNX graphs, for every test of them: exporting takes ten seconds and more."""
+    pytest.importorskip("onnxscript", reason="needs onnx, onnxscript and onnxruntime: pip install 'q2d2[onnx]'")
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'q2d2[onnx]'")
+    from q2d2.onnx_export import export
+
+    folder = tmp_path_factory.mktemp("graphs") / "model"
+    export(exported_codec, folder)
     return folder

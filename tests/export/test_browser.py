@@ -48,6 +48,11 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
+def codec(exported_codec: Codec) -> Codec:
+    return exported_codec
+
+
+@pytest.fixture(scope="module")
 def modules() -> Path:
     named = os.environ.get("Q2D2_NODE_MODULES")
     if not named:

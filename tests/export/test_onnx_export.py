@@ -43,6 +43,11 @@ class Graphs:
 
 
 @pytest.fixture(scope="module")
+def codec(exported_codec: Codec) -> Codec:
+    return exported_codec
+
+
+@pytest.fixture(scope="module")
 def run(graphs: Path) -> Graphs:
     return Graphs(graphs)
 
