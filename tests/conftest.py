@@ -97,7 +97,7 @@ def packed_corpus(tmp_path: Path, speech_like: SpeechLike) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported_codec() -> "Codec":
+def small_codec() -> "Codec":
     """All pairs and rates of `speech`, networks of a few thousand weights."""
     from small_codecs import SPEECH_TOKENS, make_codec  # not before types are checked in what it imports
 
@@ -105,12 +105,22 @@ def exported_codec() -> "Codec":
 
 
 @pytest.fixture(scope="session")
-def graphs(exported_codec: "Codec", tmp_path_factory: pytest.TempPathFactory) -> Path:
+def graphs(small_codec: "Codec", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with its ONNX graphs, for every test of them: exporting takes ten seconds and more."""
     pytest.importorskip("onnxscript", reason="needs onnx, onnxscript and onnxruntime: pip install 'q2d2[onnx]'")
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'q2d2[onnx]'")
     from q2d2.onnx_export import export
 
     folder = tmp_path_factory.mktemp("graphs") / "model"
-    export(exported_codec, folder)
+    export(small_codec, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def model(small_codec: "Codec", tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same codec as a model folder."""
+    from q2d2 import checkpoint
+
+    folder = tmp_path_factory.mktemp("model")
+    checkpoint.save(small_codec, folder)
+    return str(folder)

@@ -43,8 +43,8 @@ class Graphs:
 
 
 @pytest.fixture(scope="module")
-def codec(exported_codec: Codec) -> Codec:
-    return exported_codec
+def codec(small_codec: Codec) -> Codec:
+    return small_codec
 
 
 @pytest.fixture(scope="module")

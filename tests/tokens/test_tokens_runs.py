@@ -28,13 +28,6 @@ from q2d2.tokens.tokenizing import tokenize
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("model")
-    checkpoint.save(make_codec(SPEECH_TOKENS), folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def codec(model) -> Codec:
     return checkpoint.load(model)
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import webdataset
 from conftest import make_speech_like
-from small_codecs import NOT_LOCAL, SPEECH_TOKENS, make_codec
+from small_codecs import NOT_LOCAL, make_codec
 from token_corpora import as_manifest, as_parquet, as_tars, assert_tokens, make_folder, names_of
 
 from q2d2 import audio, checkpoint
@@ -24,13 +24,6 @@ from q2d2.tokens.finding import find_source
 from q2d2.tokens.reading import read_tokens
 from q2d2.tokens.sources import TokensError
 from q2d2.tokens.tokenizing import tokenize
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("model")
-    checkpoint.save(make_codec(SPEECH_TOKENS), folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
