@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 
 import tyro
 
-from q2d2 import corpus_verbs, export_verbs, measuring_verbs, tokens_verbs, verbs
+from q2d2 import corpus_verbs, export_verbs, listen_verbs, measuring_verbs, tokens_verbs, verbs
 from q2d2.console import UsageError, one_line, say
 
 USAGE = """usage: q2d2 VERB ...
@@ -35,6 +35,7 @@ A neural speech codec: 1, 3.3 and 6.8 kbit/s from one small model.
   benchmark        speed and memory        q2d2 benchmark --out speed
   ablate           one thing at a time     q2d2 ablate --tables 8 --data corpus --minutes 60 --out ablation
   figures          pictures of all that    q2d2 figures --scores scores --out figures
+  listen           demo page, MUSHRA test  q2d2 listen demo
 
 Folders work in place of files, - is standard input or output.
 q2d2 VERB --help says more about a verb; q2d2 --version names the version.
@@ -56,6 +57,7 @@ VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "benchmark": measuring_verbs.benchmark,
     "ablate": measuring_verbs.ablate,
     "figures": measuring_verbs.figures,
+    "listen": lambda: listen_verbs.Listen,
 }
 
 

@@ -189,6 +189,7 @@ def test_killed_at_a_random_step_it_loses_one_interval_and_nothing_else(packed_c
     assert weights(killed.out) == weights(config.out)
 
 
+@pytest.mark.alone
 def test_minutes_are_kept(packed_corpus: Path, tmp_path: Path) -> None:
     start = time.monotonic()
     train(a_config(packed_corpus, tmp_path / "run", steps=None, minutes=0.1, validate=packed_corpus), start)
@@ -280,6 +281,7 @@ def test_the_learning_rate_and_the_discriminators_follow_the_budget(tmp_path: Pa
 
 
 # those of the table "base" are networks and quantizers that are among the others
+@pytest.mark.alone
 @pytest.mark.parametrize("name", [name for name in presets.PRESETS if name not in presets.TABLES["base"]])
 def test_every_preset_in_miniature_ends_on_time_with_a_model(packed_corpus: Path, tmp_path: Path, name: str) -> None:
     """By its own recipe, but for the discriminators, which are too large for here and tested on their own."""

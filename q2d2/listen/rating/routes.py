@@ -1,0 +1,208 @@
+"""What a listener's browser may ask for.
+
+No `from __future__ import annotations`: FastAPI reads the types. Handlers that reach the database are plain functions,
+which FastAPI runs in threads.
+"""
+
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
+from pydantic import BaseModel, Field
+
+from q2d2.listen.rating.links import Links
+from q2d2.listen.rating.progress import Place, Progress, Score, Sheet
+from q2d2.listen.rating.views import sheet_view
+from q2d2.listen.store import ClosedError, Rater, UnknownRaterError
+from q2d2.listen.study import audio_path
+from q2d2.listen.web import CSRF_HEADER, Csrf, templates
+
+_MOST_PLAYS = 1_000_000
+_MOST_SECONDS = 1e7
+_LONGEST_COMMENT = 2000
+
+_pages = templates()
+router = APIRouter()
+
+
+class Site(NamedTuple):
+    """What all requests share."""
+
+    folder: Path
+    progress: Progress
+    links: Links
+    csrf: Csrf
+
+
+class Listener(NamedTuple):
+    """Who asks."""
+
+    site: Site
+    rater: Rater
+    token: str
+
+    @property
+    def place(self) -> Place:
+        return self.site.progress.place(self.rater)
+
+
+class ScoreBody(BaseModel):
+    """A score of one letter."""
+
+    score: Annotated[float, Field(strict=True)]
+    plays: Annotated[int, Field(ge=0, le=_MOST_PLAYS)] = 0
+
+
+class ChoiceBody(BaseModel):
+    """One of the marks between A and B."""
+
+    choice: Annotated[float, Field(strict=True)]
+    plays: Annotated[int, Field(ge=0, le=_MOST_PLAYS)] = 0
+
+
+class SubmitBody(BaseModel):
+    """What goes with a finished page."""
+
+    seconds: Annotated[float, Field(ge=0, le=_MOST_SECONDS)]
+    comment: Annotated[str, Field(max_length=_LONGEST_COMMENT)] = ""
+
+
+def find_listener(request: Request, token: str) -> Listener:
+    """Whose link this is; a link that is nobody's leads nowhere."""
+    site: Site = request.app.state.site
+    number = site.links.number(token)
+    if number is None:
+        raise HTTPException(404)
+    try:
+        return Listener(site, site.progress.store.rater(number), token)
+    except UnknownRaterError as error:
+        raise HTTPException(404) from error
+
+
+Reads = Annotated[Listener, Depends(find_listener)]
+
+
+def find_writer(listener: Reads, csrf_token: Annotated[str | None, Header(alias=CSRF_HEADER)] = None) -> Listener:
+    """The same, of a request that changes something: only our own page knows how to send it."""
+    if not listener.site.csrf.check(csrf_token, str(listener.rater.number)):
+        raise HTTPException(403, "That did not come from the page of this test; reload it and try again.")
+    return listener
+
+
+Writes = Annotated[Listener, Depends(find_writer)]
+
+
+def current_sheet(listener: Listener, number: int) -> Sheet:
+    """The page that a listener is on; 409 for any other: an old tab, or one that is ahead of the server."""
+    if listener.place != Place("trial", number):
+        raise HTTPException(409, "You are on another page of this test by now, perhaps in another window.")
+    return listener.site.progress.sheet(listener.rater, number)
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, bool]:
+    return {"ok": True}
+
+
+@router.get("/r/{token}")
+def show(request: Request, listener: Reads, practice: int = 1) -> Response:
+    """The page on which the listener is; `practice` leafs through the training."""
+    progress, rater, place = listener.site.progress, listener.rater, listener.place
+    seen: dict[str, object] = {
+        "study": progress.study,
+        "csrf": listener.site.csrf.token(str(rater.number)),
+        "pages": len(progress.study.trials),
+    }
+    if place.step == "training":
+        sheets = progress.training(rater)
+        sheet = sheets[min(max(practice, 1), len(sheets)) - 1]
+        seen |= sheet_view(progress.study, sheet, {}) | {"practice": len(sheets)}
+    elif place.step == "trial":
+        sheet = progress.sheet(rater, place.number)
+        seen |= sheet_view(progress.study, sheet, progress.given(rater, sheet)) | {"practice": 0}
+    elif place.step == "thanks":
+        progress.store.finish(rater.number)  # in case the server was stopped right after the last page
+    name = {"welcome": "welcome", "training": "sheet", "trial": "sheet", "thanks": "thanks"}[place.step]
+    return _pages.TemplateResponse(request, f"rating_{name}.html", seen)
+
+
+@router.get("/r/{token}/audio/{label}/{sound}")
+def audio(listener: Reads, label: str, sound: str) -> Response:
+    """A sound of the page on which the listener is, or of the training: nobody listens ahead."""
+    progress, rater, place = listener.site.progress, listener.rater, listener.place
+    sheets = progress.training(rater) if place.step == "training" else []
+    if place.step == "trial":
+        sheets = [progress.sheet(rater, place.number)]
+    sheet = next((sheet for sheet in sheets if sheet.label == label), None)
+    if sheet is None:
+        raise HTTPException(403, "That is not on the page where you are.")
+    file = sheet.file(sound)
+    if file is None:
+        raise HTTPException(404)
+    return Response(audio_path(listener.site.folder, file).read_bytes(), media_type="audio/wav")
+
+
+@router.post("/r/{token}/start", status_code=204)
+def start(listener: Writes) -> None:
+    """The welcome was read."""
+    listener.site.progress.store.start(listener.rater.number)
+
+
+@router.post("/r/{token}/trained", status_code=204)
+def trained(listener: Writes) -> None:
+    """The training was heard."""
+    if listener.place.step == "welcome":
+        raise HTTPException(409, "The test was not started yet.")
+    listener.site.progress.store.finish_training(listener.rater.number)
+
+
+@router.put("/r/{token}/pages/{number}/answers/{letter}", status_code=204)
+def put_answer(listener: Writes, number: int, letter: str, body: ScoreBody) -> None:
+    """The score of a letter, where each has one of its own."""
+    progress = listener.site.progress
+    sheet = current_sheet(listener, number)
+    if progress.study.protocol.kind != "multiple" or letter not in list(sheet.letters):
+        raise HTTPException(404)
+    _check(progress, body.score)
+    _save(listener, sheet, progress.of_letter(sheet, letter, body.score), body.plays)
+
+
+@router.put("/r/{token}/pages/{number}/choice", status_code=204)
+def put_choice(listener: Writes, number: int, body: ChoiceBody) -> None:
+    """How B compares with A, or which one X is."""
+    progress = listener.site.progress
+    sheet = current_sheet(listener, number)
+    if progress.study.protocol.kind == "multiple":
+        raise HTTPException(404)
+    _check(progress, body.choice)
+    _save(listener, sheet, progress.of_choice(sheet, body.choice), body.plays)
+
+
+@router.post("/r/{token}/pages/{number}/submit", status_code=204)
+def submit(listener: Writes, number: int, body: SubmitBody) -> None:
+    """The page is finished, for good."""
+    progress, rater = listener.site.progress, listener.rater
+    sheet = current_sheet(listener, number)
+    if not progress.is_complete(rater, sheet):
+        raise HTTPException(409, "Not everything on this page is rated yet.")
+    try:
+        progress.store.submit(rater.number, sheet.page.trial, body.seconds, body.comment)
+    except ClosedError as error:
+        raise HTTPException(409, "This page was submitted before.") from error
+    if listener.place.step == "thanks":
+        progress.store.finish(rater.number)
+
+
+def _check(progress: Progress, score: float) -> None:
+    protocol = progress.study.protocol
+    if not protocol.accepts(score):
+        raise HTTPException(422, f"{score:g} is not on the scale from {protocol.lowest:g} to {protocol.highest:g}.")
+
+
+def _save(listener: Listener, sheet: Sheet, given: Score, plays: int) -> None:
+    try:
+        listener.site.progress.store.save(
+            listener.rater.number, sheet.page.trial, given.condition, given.score, given.position, plays
+        )
+    except ClosedError as error:
+        raise HTTPException(409, "This page was submitted before.") from error

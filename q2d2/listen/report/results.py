@@ -1,0 +1,65 @@
+"""A study and its ratings -> all that is computed from them. Numbers only: tables, plots and texts are others' work."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from q2d2.listen.report.comparisons import (
+    Comparison,
+    Tally,
+    between_systems,
+    identifications,
+    preferences,
+    tallies,
+    with_baseline,
+)
+from q2d2.listen.report.conditions import ordered
+from q2d2.listen.report.screening import Screened, keep_all, screen
+from q2d2.listen.report.statistics import Estimate, estimate
+from q2d2.listen.study import Study
+from q2d2.opening import FileError
+
+
+class Results(NamedTuple):
+    """What one study found."""
+
+    study: Study
+    submitted: pd.DataFrame  # all ratings that listeners have handed in
+    screened: Screened  # and those of them that count
+    estimates: tuple[Estimate, ...]  # MUSHRA, CMOS: by condition, in the order of tables; a CMOS baseline has none
+    tallies: tuple[Tally, ...]  # AB, ABX: by pair
+    comparisons: tuple[Comparison, ...]
+
+
+def analyse(study: Study, frame: pd.DataFrame, screening: bool = True) -> Results:
+    """Screen and compute. FileError for ratings of another study, for none that are submitted, or none left."""
+    if (frame["study"] != study.study_id).any():
+        raise FileError(f"{study.title}: some of these ratings are of another study; read them from its own database")
+    submitted = frame[frame["submitted_at"].notna()]
+    if not len(submitted):
+        raise FileError(f"{study.title}: no listener has submitted a rating yet; there is nothing to report")
+    if submitted["score"].isna().any():
+        raise FileError(f"{study.title}: a submitted rating is not a number; the database is damaged")
+    screened = screen(study, submitted) if screening else keep_all(submitted)
+    kept = screened.kept
+    if not len(kept):
+        count = len(screened.excluded)
+        raise FileError(f"{study.title}: screening leaves out all listeners ({count}); report without screening")
+    if study.protocol_name in ("ab", "abx"):
+        compare = preferences if study.protocol_name == "ab" else identifications
+        return Results(study, submitted, screened, (), tuple(tallies(study, kept)), tuple(compare(study, kept)))
+    compare = between_systems if study.protocol_name == "mushra" else with_baseline
+    return Results(study, submitted, screened, _estimates(study, kept), (), tuple(compare(study, kept)))
+
+
+def _estimates(study: Study, kept: pd.DataFrame) -> tuple[Estimate, ...]:
+    found = []
+    for condition in ordered(study):
+        own = kept[kept["condition"] == condition]
+        if len(own):
+            scores, raters = own["score"].to_numpy(dtype=np.float64), own["rater"].to_numpy(dtype=np.int64)
+            found.append(estimate(condition, scores, raters))
+    return tuple(found)

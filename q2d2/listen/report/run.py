@@ -1,0 +1,66 @@
+"""Studies and their ratings -> a folder: report.md, tables.tex, summary.csv, tests.csv and a picture for each study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from q2d2.atomic import write_whole
+from q2d2.listen.report import document, plots, records
+from q2d2.listen.report.results import Results, analyse
+from q2d2.listen.report.tables import Descriptions
+from q2d2.listen.study import Study
+
+
+class Report(NamedTuple):
+    """What was found, and where it is written."""
+
+    results: tuple[Results, ...]  # by study
+    files: tuple[Path, ...]  # report.md first
+
+
+def report(
+    studies: Sequence[tuple[Study, pd.DataFrame]],
+    out: Path,
+    screening: bool = True,
+    describe: Descriptions = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Analyse each study and write everything into the folder `out`, over what is there under these names.
+
+    The frames are those of `store.export`; `describe` adds the columns Bandwidth, Nq and token/s. `progress` is told
+    a line for each study. FileError for a study without submitted ratings, before anything is written.
+    """
+    if not studies:
+        raise ValueError("a report needs a study")
+    results = []
+    for study, frame in studies:
+        result = analyse(study, frame, screening)
+        results.append(result)
+        raters = result.submitted["rater"].nunique()
+        progress(f"{study.title}: listeners {raters}, left out by screening {len(result.screened.excluded)}")
+    pictures = _names(results)
+    texts = {
+        "report.md": document.markdown(results, describe, pictures),
+        "tables.tex": document.latex(results, describe),
+        "summary.csv": records.summary_csv(results),
+        "tests.csv": records.comparisons_csv(results),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for place, name in pictures.items():
+        write_whole(out / name, plots.png(plots.draw(results[place])))
+    for name, text in texts.items():
+        write_whole(out / name, text.encode())
+    return Report(tuple(results), tuple(out / name for name in (*texts, *pictures.values())))
+
+
+def _names(results: Sequence[Results]) -> dict[int, str]:
+    """A file name for the picture of each study: its protocol's, with a number where there are several of one."""
+    kinds = [result.study.protocol_name for result in results]
+    return {
+        place: f"{kind}-{kinds[: place + 1].count(kind)}.png" if kinds.count(kind) > 1 else f"{kind}.png"
+        for place, kind in enumerate(kinds)
+    }

@@ -1,0 +1,33 @@
+// One of several marks that say how B compares with A, or which one X is.
+
+/** The choice of a page. Event "rate": a mark was chosen. */
+export class Choices extends EventTarget {
+  #inputs;
+  doubt = ""; // there is none
+
+  constructor(root) {
+    super();
+    this.#inputs = [...root.querySelectorAll('input[name="choice"]')];
+    for (const input of this.#inputs) {
+      input.addEventListener("change", () => this.dispatchEvent(new CustomEvent("rate", { detail: null })));
+      input.disabled = false; // before, nobody would have noted it
+    }
+  }
+
+  /** What is to be saved: path and body; the letter is null as it concerns all of them. */
+  get answers() {
+    const chosen = this.#inputs.find((input) => input.checked);
+    return chosen ? [["/choice", { choice: Number(chosen.value) }, null]] : [];
+  }
+
+  get missing() {
+    return this.answers.length ? "" : "Choose one of the answers.";
+  }
+
+  /** Which one is heard has no place of its own here. */
+  focus() {}
+
+  focusMissing() {
+    this.#inputs[0].focus();
+  }
+}

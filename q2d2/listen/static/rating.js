@@ -1,0 +1,144 @@
+// A page of the listening test: hear, rate, go on. What is rated is saved at once.
+
+import { Choices } from "./choices.js";
+import { Listening } from "./listening.js";
+import { Saver } from "./saver.js";
+import { Refusal, goHome, home, insist, send, stayFresh } from "./server.js";
+import { Sliders } from "./sliders.js";
+import { Stay } from "./stay.js";
+
+const STATES = {
+  empty: "",
+  saving: "saving …",
+  saved: "saved",
+  away: "not saved, trying again",
+  refused: "not saved",
+};
+
+class Sheet {
+  #root = document.querySelector("#sheet");
+  #label = this.#root.dataset.label;
+  #isPractice = this.#root.dataset.practice !== undefined;
+  #sounds = this.#root.dataset.sounds.split(" ");
+  #stay = new Stay(this.#label);
+  #saver = new Saver();
+  #form = this.#root.dataset.kind === "multiple" ? new Sliders(this.#root) : new Choices(this.#root);
+  #next = document.querySelector("#next");
+  #hint = document.querySelector("#hint");
+  #comment = document.querySelector("#comment"); // none in practice
+  #savedPlays = new Map(); // by path
+  #doubted = false;
+
+  begin() {
+    const urls = this.#sounds.map((sound) => `${home}/audio/${this.#label}/${sound}`);
+    const listening = new Listening(this.#root, this.#sounds, urls);
+    listening.addEventListener("hear", ({ detail }) => this.#form.focus(detail));
+    listening.addEventListener("start", ({ detail }) => this.#stay.count(detail));
+    this.#form.addEventListener("rate", ({ detail }) => this.#save(detail));
+    this.#saver.addEventListener("change", () => this.#showState());
+    this.#next.addEventListener("click", () => this.#goOn());
+    document.querySelector("#go-home").addEventListener("click", goHome);
+    this.#keepComment();
+    this.#next.disabled = false;
+    listening.load();
+  }
+
+  #keepComment() {
+    if (!this.#comment) return;
+    this.#comment.value = this.#stay.comment;
+    this.#comment.addEventListener("input", () => (this.#stay.comment = this.#comment.value));
+  }
+
+  get #path() {
+    return `/pages/${this.#label}`;
+  }
+
+  #save(changed) {
+    this.#hint.textContent = "";
+    if (this.#isPractice) return;
+    for (const [path, body, letter] of this.#form.answers) if (letter === changed) this.#put(path, body, letter);
+  }
+
+  #put(path, body, letter) {
+    const plays = letter === null ? this.#stay.allPlays : (this.#stay.plays[letter] ?? 0);
+    this.#savedPlays.set(path, plays);
+    this.#saver.put(this.#path + path, { ...body, plays });
+  }
+
+  /** Letters that were heard again after they were rated. */
+  #savePlays() {
+    for (const [path, body, letter] of this.#form.answers) {
+      const plays = letter === null ? this.#stay.allPlays : (this.#stay.plays[letter] ?? 0);
+      if (this.#savedPlays.get(path) !== plays) this.#put(path, body, letter);
+    }
+  }
+
+  async #goOn() {
+    if (this.#isPractice) return this.#endPractice();
+    this.#hint.textContent = this.#form.missing;
+    if (this.#hint.textContent) return this.#form.focusMissing();
+    if (this.#form.doubt && !this.#doubted) {
+      this.#doubted = true;
+      this.#hint.textContent = this.#form.doubt;
+      return;
+    }
+    await this.#whileBusy(async () => {
+      this.#savePlays();
+      await this.#saver.settled();
+      const body = { seconds: this.#stay.seconds, comment: this.#stay.comment };
+      await this.#insist((failures) => this.#submit(body, failures));
+    });
+  }
+
+  /** If an earlier attempt got through and only its answer was lost, this one is told so. */
+  async #submit(body, failures) {
+    try {
+      await send("POST", `${this.#path}/submit`, body);
+    } catch (error) {
+      if (!(error instanceof Refusal && error.status === 409 && failures)) throw error;
+    }
+    goHome();
+  }
+
+  async #endPractice() {
+    const next = Number(this.#root.dataset.number) + 1;
+    if (next <= Number(this.#root.dataset.practice)) return location.replace(`${home}?practice=${next}`);
+    await this.#whileBusy(async () => {
+      await this.#insist(() => send("POST", "/trained"));
+      goHome();
+    });
+  }
+
+  async #whileBusy(work) {
+    this.#next.disabled = true;
+    document.querySelector("#answers").inert = true;
+    try {
+      await work();
+    } catch (error) {
+      this.#showRefusal(error.message);
+    }
+  }
+
+  #insist(attempt) {
+    return insist(attempt, () => this.#say(STATES.away));
+  }
+
+  #showState() {
+    this.#say(STATES[this.#saver.state]);
+    if (this.#saver.refusal) this.#showRefusal(this.#saver.refusal.message);
+  }
+
+  #say(words) {
+    const status = document.querySelector("#state");
+    if (status.textContent !== words) status.textContent = words;
+  }
+
+  #showRefusal(message) {
+    document.querySelector("#refused").hidden = false;
+    document.querySelector("#refused span").textContent = message;
+    document.querySelector("#go-home").focus();
+  }
+}
+
+stayFresh();
+new Sheet().begin();
