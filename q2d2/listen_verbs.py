@@ -128,9 +128,26 @@ class Import(Verb):
         Path | None, arg(metavar="DIR", help_behavior_hint="(default: the folder above that of the configuration)")
     ] = None
     """where the paths in it begin: webMUSHRA's own folder"""
+    training: Annotated[int, arg(metavar="N")] = 0
+    """pages to practise on, which are rated as well"""
+    align: Switch = False
+    """shift files that lag their reference, instead of refusing them"""
+    match_levels: Switch = False
+    """bring every sound to its reference's loudness, instead of leaving levels as they are"""
+    seed: int = 0
+    """of every listener's order"""
 
     def run(self) -> int:
-        return _made(_part("webmushra").import_study(self.config, self.out, self.root), self.out)
+        made = _part("webmushra").import_study(
+            self.config,
+            self.out,
+            self.root,
+            training=self.training,
+            align=self.align,
+            keep_levels=not self.match_levels,
+            seed=self.seed,
+        )
+        return _made(made, self.out)
 
 
 @dataclass(frozen=True)
@@ -145,7 +162,7 @@ class Invite(Verb):
     raters: Annotated[int, arg(metavar="N")] = 0
     """so many new listeners without names"""
     names: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
-    """new listeners with names, which only the export and the report show"""
+    """new listeners with names, which only links and exports show"""
     url: Annotated[str, arg(metavar="URL")] = "http://127.0.0.1:8000"
     """what the links begin with: how q2d2 listen serve is reached"""
     database: Database = None

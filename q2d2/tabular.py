@@ -17,6 +17,8 @@ _LATEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
         "–": "--",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
         **{character: "\\" + character for character in "&%$#_{}"},
     }
 )

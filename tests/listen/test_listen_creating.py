@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -300,13 +299,3 @@ def test_commands_that_make_no_sense(folders: Path, protocol: ProtocolName, sett
     with pytest.raises(UsageError):
         make(folders, protocol, **settings)
     assert not (folders / "study").exists()
-
-
-def test_a_pair_study_has_every_pair_once(folders: Path) -> None:
-    for name in ("three", "four"):
-        for path in (folders / "one").rglob("*.flac"):
-            write(folders / name / path.relative_to(folders / "one"), audio.read(path)[0][:, 0])
-    names = ("one", "two", "three", "four")
-    study = create(folders / "s", folders / "ref", {name: folders / name for name in names}, "ab", items=2).study
-    pairs = [tuple(trial.stimuli) for trial in study.trials if trial.item == study.trials[0].item]
-    assert pairs == list(combinations(names, 2))

@@ -33,6 +33,14 @@ NAMELESS = """() => {
   const all = [...document.querySelectorAll("button, input, select, progress, meter, canvas, a, table")];
   return all.filter((element) => !named(element)).map((element) => element.outerHTML);
 }"""
+SEND_TWO = """async () => {
+  const headers = { "x-csrf-token": document.querySelector("meta[name=csrf-token]").content };
+  for (let number = 0; number < 2; number++) {
+    const { id } = await (await fetch("clips", { method: "POST", body: "Q2D2", headers })).json();
+    while ((await (await fetch(`clips/${id}`)).json()).state !== "failed");
+  }
+  while ((await fetch(document.querySelector("#sizes a").href)).ok);
+}"""
 DROP = """([text, name]) => {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const dataTransfer = new DataTransfer();
@@ -219,16 +227,19 @@ def test_a_phone_has_room_for_it(browser, address, file, scheme):
 
 
 def test_where_motion_is_unwelcome_the_path_waits(browser, address, file):
-    for motion, moves in (("reduce", False), ("no-preference", True)):
-        with opened(browser, address, reduced_motion=motion) as page:
-            page.locator("#file").set_input_files(file)
-            wait_until_done(page)
-            page.keyboard.press(" ")
-            still = page.evaluate(PIXELS, "path")
-            wait_for(page, "Number(document.getElementById('position').value) > 0.4")
-            assert (page.evaluate(PIXELS, "path") != still) is moves
-            page.keyboard.press(" ")
-            wait_for(page, "([still]) => document.getElementById('path').toDataURL() !== still", [still])
+    with opened(browser, address, reduced_motion="reduce") as page:
+        page.locator("#file").set_input_files(file)
+        wait_until_done(page)
+        page.keyboard.press(" ")
+        still = page.evaluate(PIXELS, "path")
+        wait_for(page, "Number(document.getElementById('position').value) > 0.4")
+        assert page.evaluate(PIXELS, "path") == still
+        page.keyboard.press(" ")
+        assert page.evaluate(PIXELS, "path") != still
+        page.emulate_media(reduced_motion="no-preference")
+        page.keyboard.press(" ")
+        still = page.evaluate(PIXELS, "path")
+        wait_for(page, "([still]) => document.getElementById('path').toDataURL() !== still", [still])
 
 
 def test_the_microphone_gives_a_clip(browser, address):
@@ -289,11 +300,7 @@ def test_what_goes_wrong_is_said(browser, small_codec, file, tmp_path):
         page.locator("#file").set_input_files(file)
         wait_until_done(page)
         assert error.text_content() == ""
-        with opened(browser, address) as other:
-            for _ in range(2):
-                other.locator("#file").set_input_files(file)
-                wait_until_done(other)
-                other.evaluate("document.activeElement.blur()")
+        page.evaluate(SEND_TWO)  # of no use, but they count; no more than one is kept
         page.get_by_label("Save 1k.wav").click()
         told("that clip is no longer kept; send it again")
         page.evaluate("document.querySelector('meta[name=csrf-token]').content = 'x'")

@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-import q2d2
 from q2d2.codec import Codec
 from q2d2.listen.demo.clips import Clip, FullError, Shelf
 from q2d2.listen.demo.limits import Limits
@@ -28,7 +27,7 @@ from q2d2.listen.demo.making import rates_of
 from q2d2.listen.demo.worker import Worker
 from q2d2.listen.web import CSRF_HEADER, STATIC, Csrf, Guarded, templates
 
-SAMPLE = Path(q2d2.__file__).parent / "assets" / "clip.flac"
+SAMPLE = Path(__file__).parents[2] / "assets" / "clip.flac"
 _SUBJECT = "demo"  # nobody has a name here
 _TYPES = {".wav": "audio/wav", ".json": "application/json", ".q2d2": "application/octet-stream"}
 _GONE = "that clip is no longer kept; send it again"

@@ -21,7 +21,6 @@ from q2d2.tabular import Table
 CMOS = ("cmos-q", "cmos-p")
 ENOUGH_RATERS = 20  # often so, as BS.1534-3 has it
 SHORT_STUDY = 7  # trials; with fewer, one slip is more than screening allows
-_ARROWS = str.maketrans({"↑": r"$\uparrow$", "↓": r"$\downarrow$"})
 _TESTS = {
     "mushra": "Differences between systems (Wilcoxon's signed-rank test on what one listener gave two systems in one "
     "trial)",
@@ -66,7 +65,7 @@ def latex(results: Sequence[Results], descriptions: Descriptions) -> str:
         parts += [(f"{result.study.title}. {caption}", table) for caption, table in _study_tables(result, descriptions)]
     parts += _cmos_tables(results, descriptions)
     comments = [" ".join(caption.split()) for caption, _ in parts]
-    tables = [tabular.latex(table).translate(_ARROWS) for _, table in parts]
+    tables = [tabular.latex(table) for _, table in parts]
     return "\n".join(f"% {comment}\n{table}\n" for comment, table in zip(comments, tables, strict=True))
 
 

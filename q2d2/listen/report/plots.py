@@ -51,7 +51,7 @@ def _boxes(results: Results) -> Figure:
             scores,
             positions=[place],
             orientation="horizontal",
-            widths=0.34,
+            widths=0.44,
             manage_ticks=False,
             showfliers=False,  # they are among the points
             boxprops={"color": INK},
@@ -60,9 +60,9 @@ def _boxes(results: Results) -> Figure:
             capprops={"color": PALE},
         )
         points = rng.permutation(scores)[:MOST_POINTS]
-        below = place + 0.33 + rng.uniform(-0.07, 0.07, len(points))
+        below = place + 0.36 + rng.uniform(-0.07, 0.07, len(points))
         axes.plot(points, below, ".", color=PALE, markersize=4.5, alpha=0.6, markeredgewidth=0)
-        axes.plot(one.mean, place, "D", color=VERMILION, markersize=6, markeredgecolor="white", zorder=4)
+        axes.plot(one.mean, place, "D", color=VERMILION, markersize=5, markeredgecolor="white", zorder=4)
     axes.set_xlim(study.protocol.lowest - 2, study.protocol.highest + 2)
     names = [mark for mark in study.protocol.scale if mark.label]
     axes.set_xticks([mark.value for mark in study.protocol.scale if not mark.label])

@@ -60,16 +60,20 @@ class Sheet {
   }
 
   #put(path, body, letter) {
-    const plays = letter === null ? this.#stay.allPlays : (this.#stay.plays[letter] ?? 0);
+    const plays = this.#plays(letter);
     this.#savedPlays.set(path, plays);
     this.#saver.put(this.#path + path, { ...body, plays });
+  }
+
+  /** How often a letter was heard; of a choice, all sounds together. */
+  #plays(letter) {
+    return letter === null ? this.#stay.allPlays : (this.#stay.plays[letter] ?? 0);
   }
 
   /** Letters that were heard again after they were rated. */
   #savePlays() {
     for (const [path, body, letter] of this.#form.answers) {
-      const plays = letter === null ? this.#stay.allPlays : (this.#stay.plays[letter] ?? 0);
-      if (this.#savedPlays.get(path) !== plays) this.#put(path, body, letter);
+      if (this.#savedPlays.get(path) !== this.#plays(letter)) this.#put(path, body, letter);
     }
   }
 

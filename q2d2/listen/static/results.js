@@ -123,9 +123,9 @@ export class Results {
     const number = part("pair").selectedIndex + 1;
     part("path").setAttribute("aria-label", `The way of the tokens of pair ${number} over its ${points.length} cells`);
     part("path-words").textContent =
-      `A token is one of ${points.length} cells, ${this.#clip.frame_rate_hz.toFixed(1)} times a second; the line is the` +
-      ` way from cell to cell. The stronger a cell's shade, the more often the clip is in it: ${used} of them are used.` +
-      " These tokens are the same at every rate; higher rates have more pairs.";
+      `A token is one of ${points.length} cells, ${this.#clip.frame_rate_hz.toFixed(1)} times a second; the line is` +
+      " the way from cell to cell. The stronger a cell's shade, the more often the clip is in it:" +
+      ` ${used} of them are used. These tokens are the same at every rate; higher rates have more pairs.`;
     this.#path.repaint();
   }
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy import signal
 
-# BS.1534-3, 5.1, of the anchor at 3.5 kHz: level within 0.1 dB up to there, 25 dB down at 4 kHz and 50 dB at 4.5 kHz.
+# BS.1534-3 on the anchor at 3.5 kHz: level within 0.1 dB up to there, 25 dB down at 4 kHz and 50 dB at 4.5 kHz.
 # The other one is the same on a wider scale. A filter that is all the way down at 8/7 meets both points at once.
 _STOP = 8 / 7
 _ATTENUATION_DB = 60.0  # so that the ripple, which a Kaiser window makes equal on both sides, is 0.01 dB

@@ -20,7 +20,7 @@ from q2d2.listen.stimuli.lining_up import lined_up
 from q2d2.listen.stimuli.matching import Item
 
 LOWEST_RATE_HZ = 8000
-LONGEST_S = 12.0  # BS.1534-3, 5.3: about 10 s, and 12 s at most
+LONGEST_S = 12.0  # BS.1534-3: about 10 s, and 12 s at most
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import combinations
 from q2d2.console import UsageError
 from q2d2.listen.protocols import ANCHORS, REFERENCE, ProtocolName
 
-MOST_STIMULI = 12  # in one trial, the hidden reference and the anchors among them: BS.1534-3, 5.2
+MOST_STIMULI = 12  # in one trial, the hidden reference and the anchors among them: BS.1534-3
 
 _NAME = re.compile(r"[A-Za-z0-9 ._+-]{1,40}")
 

@@ -35,7 +35,8 @@ _COLUMNS = {
     "saved_at": "datetime64[us, UTC]",
     "submitted_at": "datetime64[us, UTC]",
 }
-_TYPED = ("rater_name", "name", "comment", "rating_comment", "choice_comment")  # the columns of what people typed
+# the columns of what people typed, or what came with somebody's files
+_TYPED = ("rater_name", "name", "item", "trial_id", "comment", "rating_comment", "choice_comment")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
