@@ -1,6 +1,6 @@
 """Many listeners at once: how long a rating takes to be saved, whether anything fails, and what a kill loses.
 
-    python benchmarks/listeners.py                       # 200 listeners for 60 s, one rating a second each
+    python benchmarks/listeners.py                       # 200 listeners for 60 s, a rating every 3 s each
     python benchmarks/listeners.py --kills 5             # the server is killed (SIGKILL) so many times meanwhile
 
 A real server in a process of its own, a SQLite file, loopback; each listener fetches pages and sounds as a browser
@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import httpx
 import numpy as np
 import tyro
@@ -35,7 +36,7 @@ SYSTEMS = ("a", "b", "c", "d")
 RATE_HZ, SECONDS = 24000, 4.0
 RETRY_S = 0.2
 START_S = 60.0
-RAMP_S = 5.0  # over which listeners arrive
+RAMP = 0.1  # of the time passes before all listeners have arrived
 
 
 @dataclass
@@ -88,17 +89,18 @@ class Listener:
         self.think_s = think_s
         self.watch = watch
         self.random = random.Random(number)
-        self.client = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=4))
+        self.headers: dict[str, str] = {}
+        self.client: aiohttp.ClientSession | None = None
 
-    async def go(self, end: float) -> None:
-        async with self.client:
-            await asyncio.sleep(self.random.uniform(0, RAMP_S))
+    async def go(self, end: float, ramp_s: float) -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=4)) as self.client:
+            await asyncio.sleep(self.random.uniform(0, ramp_s))
             text = await self.fetch("")
             token = re.search(r'name="csrf[^"]*" content="([^"]+)"', text)
             if token is None:
                 self.watch.errors.append("a page without a token")
                 return
-            self.client.headers["x-csrf-token"] = token[1]
+            self.headers = {"x-csrf-token": token[1]}
             await self.change("POST", "/start")
             await self.change("POST", "/trained")
             for number, page in enumerate(self.pages, start=1):
@@ -125,31 +127,33 @@ class Listener:
 
     async def fetch(self, path: str) -> str:
         started = time.perf_counter()
-        answer = await self.ask("GET", path)
+        _, body = await self.ask("GET", path)
         self.watch.fetches_s.append(time.perf_counter() - started)
-        return answer.text if answer.headers["content-type"].startswith("text/html") else ""
+        return body.decode(errors="replace") if not path else ""
 
     async def change(self, method: str, path: str, body: dict[str, float] | None = None) -> bool:
-        return (await self.ask(method, path, body)).is_success
+        status, _ = await self.ask(method, path, body)
+        return status < 300
 
-    async def ask(self, method: str, path: str, body: dict[str, float] | None = None) -> httpx.Response:
+    async def ask(self, method: str, path: str, body: dict[str, float] | None = None) -> tuple[int, bytes]:
+        assert self.client is not None
         while True:
             try:
-                answer = await self.client.request(method, self.url + path, json=body)
-            except httpx.TransportError:  # the server is away; a browser tries again as well
+                async with self.client.request(method, self.url + path, json=body, headers=self.headers) as answer:
+                    status, content = answer.status, await answer.read()
+            except aiohttp.ClientConnectionError:  # the server is away; a browser tries again as well
                 self.watch.retries += 1
                 await asyncio.sleep(RETRY_S)
                 continue
-            if not answer.is_success and not (answer.status_code == 409 and path.endswith("/submit")):
-                self.watch.errors.append(f"{method} {path}: {answer.status_code}")
-            return answer
+            if status >= 300 and not (status == 409 and path.endswith("/submit")):
+                self.watch.errors.append(f"{method} {path}: {status}")
+            return status, content
 
 
 async def kill_sometimes(
-    folder: Path, port: int, server: list["subprocess.Popen[bytes]"], kills: int, end: float
+    folder: Path, port: int, server: list["subprocess.Popen[bytes]"], moments: list[float]
 ) -> None:
-    """SIGKILL at random moments, and a new server each time."""
-    moments = sorted(random.Random(0).uniform(time.monotonic() + RAMP_S, end - 5) for _ in range(kills))
+    """SIGKILL at these moments, and a new server each time."""
     for moment in moments:
         await asyncio.sleep(max(0.0, moment - time.monotonic()))
         server[0].send_signal(signal.SIGKILL)
@@ -174,19 +178,20 @@ def shown(name: str, values_s: list[float]) -> str:
 async def run(folder: Path, port: int, raters: int, seconds: float, think_s: float, kills: int) -> Watch:
     watch = Watch()
     server = [start_server(folder, port)]
-    end = time.monotonic() + seconds
+    begin, ramp_s = time.monotonic(), RAMP * seconds
     base_url = f"http://127.0.0.1:{port}"
     listeners = [Listener(number, folder, base_url, think_s, watch) for number in range(1, raters + 1)]
+    moments = sorted(begin + random.Random(0).uniform(ramp_s, 0.9 * seconds) for _ in range(kills))
     try:
-        killing = kill_sometimes(folder, port, server, kills, end)
-        await asyncio.gather(killing, *(listener.go(end) for listener in listeners))
+        going = (listener.go(begin + seconds, ramp_s) for listener in listeners)
+        await asyncio.gather(kill_sometimes(folder, port, server, moments), *going)
     finally:
         server[0].terminate()
         server[0].wait()
     return watch
 
 
-def main(raters: int = 200, seconds: float = 60.0, think_s: float = 1.0, kills: int = 0, items: int = 30) -> None:
+def main(raters: int = 200, seconds: float = 60.0, think_s: float = 3.0, kills: int = 0, items: int = 12) -> None:
     with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
         free.close()

@@ -44,3 +44,11 @@ def test_corpora_benchmark_loses_nothing():
     assert done.returncode == 0, done.stderr
     assert "40 ids, 40 different, in the order of the folder: True" in done.stdout
     assert "\n0 of " in done.stdout
+
+
+def test_listeners_benchmark_loses_nothing():
+    size = ["--raters", "3", "--seconds", "4", "--think-s", "0.1", "--items", "5", "--kills", "1"]
+    command = [sys.executable, BENCHMARKS / "listeners.py", *size]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "\nerrors: 0; " in done.stdout and "\nconfirmed ratings lost: 0 of " in done.stdout

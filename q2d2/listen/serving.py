@@ -14,6 +14,7 @@ from q2d2.opening import FileError
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("", "0.0.0.0", "::")
+_KEPT_ALIVE_S = 75  # a connection on which nothing is asked: listeners listen for longer than uvicorn's 5 s
 _STOP_S = 5.0  # what is still being answered when the server is told to stop gets this long
 
 
@@ -82,5 +83,6 @@ def serve(app: ASGIApp, address: Address, ready: Callable[[str], None]) -> None:
             ssl_certfile=address.certificate,
             ssl_keyfile=address.private_key,
             timeout_graceful_shutdown=round(_STOP_S),
+            timeout_keep_alive=_KEPT_ALIVE_S,
         )
         uvicorn.Server(config).run(sockets=[listening])

@@ -83,7 +83,7 @@ class Guarded:
             await send(message)
 
         if not self._knows(headers.get("host", "")):
-            refusal = JSONResponse({"error": "this server has another name; --host allows more"}, 421)
+            refusal = JSONResponse({"error": "this server has another name; --url says by which it is called"}, 421)
             await refusal(scope, receive, send_with_headers)
             return
         most = next((size for start, size in self.larger.items() if scope["path"].startswith(start)), self.most_bytes)

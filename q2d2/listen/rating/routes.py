@@ -4,6 +4,7 @@ No `from __future__ import annotations`: FastAPI reads the types. Handlers that 
 which FastAPI runs in threads.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -34,12 +35,20 @@ class Site(NamedTuple):
     csrf: Csrf
 
 
-class Listener(NamedTuple):
-    """Who asks."""
+class Listener:
+    """Who asks: a number that we have signed."""
 
-    site: Site
-    rater: Rater
-    token: str
+    def __init__(self, site: Site, number: int) -> None:
+        self.site = site
+        self.number = number
+
+    @cached_property
+    def rater(self) -> Rater:
+        """What the store knows of them; a number that is nobody's any more leads nowhere."""
+        try:
+            return self.site.progress.store.rater(self.number)
+        except UnknownRaterError as error:
+            raise HTTPException(404) from error
 
     @property
     def place(self) -> Place:
@@ -67,24 +76,24 @@ class SubmitBody(BaseModel):
     comment: Annotated[str, Field(max_length=_LONGEST_COMMENT)] = ""
 
 
-def find_listener(request: Request, token: str) -> Listener:
+# Both look at signatures only, and so need no thread: each change of threads costs as much as a query.
+
+
+async def find_listener(request: Request, token: str) -> Listener:
     """Whose link this is; a link that is nobody's leads nowhere."""
     site: Site = request.app.state.site
     number = site.links.number(token)
     if number is None:
         raise HTTPException(404)
-    try:
-        return Listener(site, site.progress.store.rater(number), token)
-    except UnknownRaterError as error:
-        raise HTTPException(404) from error
+    return Listener(site, number)
 
 
 Reads = Annotated[Listener, Depends(find_listener)]
 
 
-def find_writer(listener: Reads, csrf_token: Annotated[str | None, Header(alias=CSRF_HEADER)] = None) -> Listener:
+async def find_writer(listener: Reads, csrf_token: Annotated[str | None, Header(alias=CSRF_HEADER)] = None) -> Listener:
     """The same, of a request that changes something: only our own page knows how to send it."""
-    if not listener.site.csrf.check(csrf_token, str(listener.rater.number)):
+    if not listener.site.csrf.check(csrf_token, str(listener.number)):
         raise HTTPException(403, "That did not come from the page of this test; reload it and try again.")
     return listener
 

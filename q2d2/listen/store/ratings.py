@@ -7,18 +7,34 @@ was submitted cannot be changed by what was on its way. What a call has saved is
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, Engine, and_, insert, select, update
+from sqlalchemy import BindParameter, Column, Connection, Engine, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from q2d2.listen.store.engines import database_name, writing
 from q2d2.listen.store.schema import answers, raters, study, submissions
 from q2d2.opening import FileError
+
+# What every rating asks, built once: building a statement takes longer than SQLite takes to answer it.
+_RATER: BindParameter[int] = bindparam("in_rater")
+_TRIAL: BindParameter[int] = bindparam("in_trial")
+_CONDITION: BindParameter[str] = bindparam("in_condition")
+_THE_RATER = select(raters).where(raters.c.number == _RATER)
+_THE_RATER_LOCKED = select(raters.c.number).where(raters.c.number == _RATER).with_for_update()
+_SUBMITTED = select(submissions.c.trial).where(submissions.c.rater == _RATER)
+_CLOSED = _SUBMITTED.where(submissions.c.trial == _TRIAL)
+_ANSWERS = (
+    select(answers.c.condition, answers.c.score)
+    .where(answers.c.rater == _RATER, answers.c.trial == _TRIAL)
+    .order_by(answers.c.position, answers.c.condition)
+)
+_CHANGE = update(answers).where(answers.c.rater == _RATER, answers.c.trial == _TRIAL, answers.c.condition == _CONDITION)
 
 
 class Rater(NamedTuple):
@@ -61,6 +77,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = writing(engine)
+        # SQLite lets one write at a time, and those who wait ask again and again, with pauses of up to 0.1 s
+        self._queue = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     def __enter__(self) -> Store:
         return self
@@ -95,7 +113,7 @@ class Store:
     def rater(self, number: int) -> Rater:
         """One listener; UnknownRaterError if there is none."""
         with self._engine.begin() as connection:
-            row = connection.execute(select(raters).where(raters.c.number == number)).one_or_none()
+            row = connection.execute(_THE_RATER, {"in_rater": number}).one_or_none()
         if row is None:
             raise _unknown(number)
         return Rater(*row)
@@ -118,19 +136,16 @@ class Store:
             raise ValueError(f"{score} is not a score")
         place = {"rater": rater, "trial": trial, "condition": condition}
         values = {"score": score, "position": position, "plays": plays, "saved_at": _now()}
-        here = and_(*(answers.c[key] == value for key, value in place.items()))
         with self._turn(rater) as connection:
             _check_open(connection, rater, trial)
-            if connection.scalar(select(answers.c.rater).where(here)) is None:
-                connection.execute(insert(answers).values(**place, **values))
-            else:
-                connection.execute(update(answers).where(here).values(**values))
+            here = {f"in_{key}": value for key, value in place.items()}
+            if not connection.execute(_CHANGE, here | values).rowcount:
+                connection.execute(insert(answers), place | values)
 
     def answers(self, rater: int, trial: int) -> dict[str, float]:
         """Condition -> score, as far as there are any, in the order in which the listener has them."""
-        query = select(answers.c.condition, answers.c.score).where(answers.c.rater == rater, answers.c.trial == trial)
         with self._engine.begin() as connection:
-            rows = connection.execute(query.order_by(answers.c.position, answers.c.condition))
+            rows = connection.execute(_ANSWERS, {"in_rater": rater, "in_trial": trial})
             return {row.condition: row.score for row in rows}
 
     def submit(self, rater: int, trial: int, seconds: float | None, comment: str = "") -> None:
@@ -141,12 +156,12 @@ class Store:
             _check_open(connection, rater, trial)
             text = comment.replace("\0", "")  # which PostgreSQL has no place for
             values = {"rater": rater, "trial": trial, "seconds": seconds, "comment": text, "submitted_at": _now()}
-            connection.execute(insert(submissions).values(**values))
+            connection.execute(insert(submissions), values)
 
     def submitted(self, rater: int) -> set[int]:
         """The trials that the listener has closed."""
         with self._engine.begin() as connection:
-            return set(connection.scalars(select(submissions.c.trial).where(submissions.c.rater == rater)))
+            return set(connection.scalars(_SUBMITTED, {"in_rater": rater}))
 
     def rows(self, submitted_only: bool = True) -> list[Row]:
         """All scores by listener, trial and position; those of trials still open only if asked for."""
@@ -175,9 +190,8 @@ class Store:
     @contextmanager
     def _turn(self, number: int) -> Iterator[Connection]:
         """A transaction during which nothing else is written for this listener; UnknownRaterError if there is none."""
-        with self._writing.begin() as connection:
-            locked = select(raters.c.number).where(raters.c.number == number).with_for_update()
-            if connection.scalar(locked) is None:
+        with self._queue, self._writing.begin() as connection:
+            if connection.scalar(_THE_RATER_LOCKED, {"in_rater": number}) is None:
                 raise _unknown(number)
             yield connection
 
@@ -189,8 +203,7 @@ def _invite(connection: Connection, name: str | None) -> Rater:
 
 
 def _check_open(connection: Connection, rater: int, trial: int) -> None:
-    closed = select(submissions.c.trial).where(submissions.c.rater == rater, submissions.c.trial == trial)
-    if connection.scalar(closed) is not None:
+    if connection.scalar(_CLOSED, {"in_rater": rater, "in_trial": trial}) is not None:
         raise ClosedError(f"trial {trial} of listener {rater} is submitted, and cannot be changed")
 
 
