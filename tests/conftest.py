@@ -14,8 +14,7 @@ import torch
 if TYPE_CHECKING:
     from q2d2.codec import Codec
 
-# Equal results from run to run: float sums depend on the number of threads, examples on hypothesis' seed.
-torch.set_num_threads(1)
+# Equal results from run to run: examples depend on hypothesis' seed, float sums on the number of threads (below).
 hypothesis.settings.register_profile("q2d2", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("q2d2")
 
@@ -58,6 +57,12 @@ def make_speech_like(duration_s: float = 2.0, sample_rate_hz: int = 24_000, seed
         start += length
     signal = 0.2 * voiced * voice + 0.03 * noisy * hiss + 2e-4 * rng.standard_normal(num_samples)
     return np.clip(signal, -0.95, 0.95).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Float sums depend on the number of threads, and what some tests run sets it for the whole process."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

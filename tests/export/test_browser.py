@@ -74,7 +74,8 @@ def programs() -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def url(modules: Path, graphs: Path) -> Iterator[str]:
+def url(modules: Path, programs: tuple[str, str], request: pytest.FixtureRequest) -> Iterator[str]:
+    graphs = request.getfixturevalue("graphs")  # not before it is known that there is a browser
     handler = partial(Handler, folders={"model": graphs, "node_modules": modules})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
