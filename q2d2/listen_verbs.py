@@ -287,7 +287,7 @@ class Report(Verb):
             with store:
                 rated.append((study, export.frame(study, store)))
         describe = None if self.describe is None else report.read_descriptions(self.describe)
-        report.report(rated, self.out, screening=not self.no_screening, describe=describe)
+        report.report(rated, self.out, screening=not self.no_screening, describe=describe, progress=say)
         say(f"{self.out / 'report.md'}: written, with its tables and plots")
         return 0
 

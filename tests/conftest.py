@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("q2d2", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("q2d2")
 
+# What measures time comes first, beside what uses one core only; then what takes long, so that all cores end together.
+FIRST = ("test_budgets_are_kept.py", "test_overfit.py", "test_onnx_export.py", "test_trainer.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(FIRST)))
+
+
 SpeechLike = Callable[..., np.ndarray]
 AudioFile = Callable[..., Path]
 

@@ -1,6 +1,5 @@
 """The training loop: it learns, it stops in time, an interruption changes nothing, and two processes do one's work."""
 
-import json
 import os
 import random
 import signal
@@ -15,6 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from training_runs import FRAMES, a_config, rows
 
 import q2d2
 from q2d2 import checkpoint, presets
@@ -27,38 +27,15 @@ from q2d2.train.run import train
 from q2d2.train.step import NotFiniteError
 from q2d2.train.trainer import Trainer
 
-FRAMES = 24
-
 
 def tiny(seed: int = 0) -> Codec:
     torch.manual_seed(seed)
     return Codec(TINY)
 
 
-def a_config(corpus: Path, out: Path, **changes) -> TrainConfig:
-    config = TrainConfig(
-        data=corpus,
-        out=out,
-        steps=6,
-        preset="tiny",
-        batch=2,
-        seconds=FRAMES * 450 / 24_000,
-        log_every=2,
-        precision="float32",
-        warmup_steps=1,
-        adversarial_from=0.0,
-        adversarial_warmup_steps=2,
-    )
-    return replace(config, **changes)
-
-
 def batches(count: int) -> list[Batch]:
     generator = torch.Generator().manual_seed(5)
     return [Batch(0.1 * torch.randn(2, FRAMES * 450, generator=generator), ("a@0", "b@9")) for _ in range(count)]
-
-
-def rows(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
 def weights(out: Path) -> bytes:
@@ -189,15 +166,6 @@ def test_killed_at_a_random_step_it_loses_one_interval_and_nothing_else(packed_c
     assert weights(killed.out) == weights(config.out)
 
 
-@pytest.mark.alone
-def test_minutes_are_kept(packed_corpus: Path, tmp_path: Path) -> None:
-    start = time.monotonic()
-    train(a_config(packed_corpus, tmp_path / "run", steps=None, minutes=0.1, validate=packed_corpus), start)
-    assert 2 < time.monotonic() - start < 9
-    told = rows(tmp_path / "run")
-    assert "validation/7k/log_mel" in told[-1]
-
-
 def test_a_batch_that_is_not_finite_stops_the_run_is_kept_and_named(tmp_path: Path) -> None:
     trainer = Trainer(tiny(), a_config(tmp_path, tmp_path / "run"))
     before = {name: value.clone() for name, value in trainer.codec.state_dict().items()}
@@ -278,25 +246,6 @@ def test_the_learning_rate_and_the_discriminators_follow_the_budget(tmp_path: Pa
     assert trainer.strength(0.5).adversarial == 0.5
     trainer.discriminator_step = 50
     assert trainer.strength(0.5).adversarial == 1.0
-
-
-# those of the table "base" are networks and quantizers that are among the others
-@pytest.mark.alone
-@pytest.mark.parametrize("name", [name for name in presets.PRESETS if name not in presets.TABLES["base"]])
-def test_every_preset_in_miniature_ends_on_time_with_a_model(packed_corpus: Path, tmp_path: Path, name: str) -> None:
-    """By its own recipe, but for the discriminators, which are too large for here and tested on their own."""
-    preset = name if name == "tiny" else f"tiny-{name}"
-    config = a_config(
-        packed_corpus, tmp_path, preset=preset, discriminators="none", steps=None, minutes=0.06, log_every=1
-    )
-    begun = time.monotonic()
-    codec = q2d2.load(train(config, begun))
-    assert time.monotonic() - begun < 60 * 0.06 + 2  # the slack is for other work on the machine
-    assert codec.config == presets.find(preset)
-    assert rows(tmp_path)[-1]["step"] >= 1
-    if codec.quantizer.num_pairs:
-        wav = 0.1 * torch.randn(5000)
-        assert len(codec.decode(codec.encode(wav, 24_000))) == 5000
 
 
 def test_the_dac_set_is_frozen_trained_or_off(tmp_path: Path) -> None:
