@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("q2d2", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("q2d2")
 
-# What measures time comes first, beside what uses one core only; then what takes long, so that all cores end together.
-FIRST = ("test_budgets_are_kept.py", "test_overfit.py", "test_onnx_export.py", "test_trainer.py")
+# What takes long comes first, so that all cores end together; what measures time, beside what uses one core only.
+FIRST = (
+    "test_overfit.py",
+    "test_onnx_export.py",
+    "test_budgets_are_kept.py",
+    "test_streams.py",
+    "test_codec.py",
+    "test_trainer.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
