@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from q2d2.console import UsageError, say
+from q2d2.listen.address import Address
 from q2d2.verbs import Device, Model, Switch, Verb, _load
 
 if TYPE_CHECKING:
     from q2d2.listen.creating import Created
-    from q2d2.listen.serving import Address
     from q2d2.listen.store import Store
     from q2d2.listen.study import Study
 
 StudyFolder = Annotated[Positional[Path], arg(metavar="STUDY")]
 Database = Annotated[str | None, arg(metavar="URL", help_behavior_hint="(default: ratings.db in the study's folder)")]
-Host = Annotated[str, arg(metavar="ADDRESS")]
-Port = Annotated[int, arg(metavar="PORT")]
-Url = Annotated[str | None, arg(metavar="URL", help_behavior_hint="(default: http://HOST:PORT)")]
-Pem = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: plain http)")]
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,13 @@ class Demo(Verb):
     """speech, speech-live, a model folder or a hub id"""
     device: Device = None
     """where to compute"""
-    host: Host = "127.0.0.1"
-    """where to listen: 0.0.0.0 is every network, and then --url says how it is called there"""
-    port: Port = 8000
-    """0 takes a free one"""
-    url: Url = None
-    """how the page is reached, where that is not the address itself"""
-    certificate: Pem = None
-    """PEM file for https"""
-    private_key: Pem = None
-    """its key"""
+    address: Annotated[Address, OmitArgPrefixes] = Address()
 
     def run(self) -> int:
-        address = _address(self.host, self.port, self.url, self.certificate, self.private_key)
+        self.address.check()
         demo = _part("demo")
-        app = demo.create_app(_load(self.model, self.device), hosts=address.hosts)
-        _part("serving").serve(app, address, lambda base: say(f"the demo is at {base}/ (Ctrl-C ends it)"))
+        app = demo.create_app(_load(self.model, self.device), hosts=self.address.hosts)
+        _part("serving").serve(app, self.address, lambda base: say(f"the demo is at {base}/ (Ctrl-C ends it)"))
         return 0
 
 
@@ -192,19 +179,10 @@ class Serve(Verb):
     """a study"""
     database: Database = None
     """where ratings are kept, as SQLAlchemy writes it"""
-    host: Host = "127.0.0.1"
-    """where to listen: 0.0.0.0 is every network, and then --url says how it is called there"""
-    port: Port = 8000
-    """0 takes a free one"""
-    url: Url = None
-    """how listeners reach it, where that is not the address itself"""
-    certificate: Pem = None
-    """PEM file for https"""
-    private_key: Pem = None
-    """its key"""
+    address: Annotated[Address, OmitArgPrefixes] = Address()
 
     def run(self) -> int:
-        address = _address(self.host, self.port, self.url, self.certificate, self.private_key)
+        self.address.check()
         rating = _part("rating")
         study, store = _open(self.study, self.database)
         with store:
@@ -217,7 +195,7 @@ class Serve(Verb):
                 trials = f"{len(study.trials)} trials, {len(raters)} listeners, {finished} have finished"
                 say(f"{study.title}: {trials}; at {base_url}/ (Ctrl-C ends it)")
 
-            _part("serving").serve(rating.create_app(self.study, store, address.hosts), address, ready)
+            _part("serving").serve(rating.create_app(self.study, store, self.address.hosts), self.address, ready)
         return 0
 
 
@@ -321,12 +299,6 @@ def _part(name: str) -> Any:
         return importlib.import_module(f"q2d2.listen.{name}")
     except ModuleNotFoundError as error:
         raise ImportError(f"{error.name} is not installed: pip install 'q2d2[listen]' brings it") from error
-
-
-def _address(host: str, port: int, url: str | None, certificate: Path | None, private_key: Path | None) -> "Address":
-    address: Address = _part("serving").Address(host, port, url, certificate, private_key)
-    address.check()
-    return address
 
 
 def _open(folder: Path, database: str | None) -> "tuple[Study, Store]":
