@@ -47,7 +47,7 @@ class Watch:
     fetches_s: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     retries: int = 0
-    submitted: int = 0
+    submitted: set[tuple[int, int]] = field(default_factory=set)  # listener and trial
     sent: dict[tuple[int, int, str], list[float]] = field(
         default_factory=dict
     )  # what is sent since the last one confirmed
@@ -109,12 +109,13 @@ class Listener:
                 await self.fetch("")
                 for sound in ("reference", *LETTERS[: len(page.order)]):
                     await self.fetch(f"/audio/{number}/{sound}")
+                answers = {}
                 for letter, condition in zip(LETTERS, page.order, strict=False):
-                    await self.rate(number, page.trial, letter, condition)
-                await self.change("POST", f"/pages/{number}/submit", {"seconds": 10.0})
-                self.watch.submitted += 1
+                    answers[letter] = {"score": await self.rate(number, page.trial, letter, condition), "plays": 1}
+                if await self.change("POST", f"/pages/{number}/submit", {"answers": answers, "seconds": 10.0}):
+                    self.watch.submitted.add((self.number, page.trial))
 
-    async def rate(self, number: int, trial: int, letter: str, condition: str) -> None:
+    async def rate(self, number: int, trial: int, letter: str, condition: str) -> float:
         await asyncio.sleep(self.random.expovariate(1 / self.think_s))
         score = float(self.random.randint(0, 100))
         key = self.number, trial, condition
@@ -124,6 +125,7 @@ class Listener:
             self.watch.saves_s.append(time.perf_counter() - started)
             self.watch.confirmed[key] = score
             self.watch.sent[key] = []
+        return score
 
     async def fetch(self, path: str) -> str:
         started = time.perf_counter()
@@ -131,11 +133,11 @@ class Listener:
         self.watch.fetches_s.append(time.perf_counter() - started)
         return body.decode(errors="replace") if not path else ""
 
-    async def change(self, method: str, path: str, body: dict[str, float] | None = None) -> bool:
+    async def change(self, method: str, path: str, body: dict[str, object] | None = None) -> bool:
         status, _ = await self.ask(method, path, body)
         return status < 300
 
-    async def ask(self, method: str, path: str, body: dict[str, float] | None = None) -> tuple[int, bytes]:
+    async def ask(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[int, bytes]:
         assert self.client is not None
         while True:
             try:
@@ -162,10 +164,11 @@ async def kill_sometimes(
 
 
 def lost(folder: Path, watch: Watch) -> int:
-    """Confirmed ratings that are not in the database, nor a newer one that was on its way."""
+    """Confirmed ratings that are not in the database, nor a newer one that was on its way; and pages handed in."""
     with open_store(study.database_url(folder)) as store:
         found = {(row.rater, row.trial, row.condition): row.score for row in store.rows(submitted_only=False)}
-    return sum(
+        closed = {(row.rater, row.trial) for row in store.rows()}
+    return len(watch.submitted - closed) + sum(
         found.get(key) != score and found.get(key) not in watch.sent[key] for key, score in watch.confirmed.items()
     )
 
@@ -202,13 +205,13 @@ def main(raters: int = 200, seconds: float = 60.0, think_s: float = 3.0, kills: 
         watch = asyncio.run(run(folder, port, raters, seconds, think_s, kills))
         missing = lost(folder, watch)
     print(f"{raters} listeners, {seconds:g} s, a rating every {think_s:g} s each, {kills} kills")
-    print(f"{watch.submitted} pages handed in\n")
+    print(f"{len(watch.submitted)} pages handed in\n")
     print("| request | number | median ms | 95 % | 99 % | longest |")
     print("|---|---:|---:|---:|---:|---:|")
     print(shown("save a rating", watch.saves_s))
     print(shown("fetch a page or a sound", watch.fetches_s))
     print(f"\nerrors: {len(watch.errors)}; connections tried again: {watch.retries}")
-    print(f"confirmed ratings lost: {missing} of {len(watch.confirmed)}")
+    print(f"confirmed ratings and pages lost: {missing} of {len(watch.confirmed) + len(watch.submitted)}")
     for error in sorted(set(watch.errors))[:5]:
         print(error)
 

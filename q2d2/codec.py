@@ -86,6 +86,11 @@ class Codec(nn.Module):
         """Whether windows with context give exactly what the whole signal gives."""
         return self.encoder.context is not None and self.decoder.context is not None
 
+    @property
+    def rates(self) -> dict[str, int]:
+        """Rates by name, and their pairs; one under the codec's own name where the preset names none."""
+        return dict(self.config.rates) or {self.config.name: self.quantizer.num_pairs}
+
     def num_pairs(self, rate: str | int | None = None) -> int:
         """Pairs of a rate, given by name, as a number of pairs, or not at all (the default rate)."""
         total = self.quantizer.num_pairs

@@ -12,6 +12,11 @@ def say(line: str) -> None:
     print(f"q2d2: {line}", file=sys.stderr)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def one_line(error: Exception) -> str:
     """An error of the system or of this package, without line breaks."""
     if isinstance(error, OSError) and error.strerror:

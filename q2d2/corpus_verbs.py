@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from q2d2.console import say
+from q2d2.console import counted, say
 from q2d2.verbs import Verb
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Info(Verb):
             print("  ".join(words).rstrip())
         unreadable = rows[-1].unreadable
         if unreadable:
-            files = "1 file" if unreadable == 1 else f"{unreadable} files"
+            files = counted(unreadable, "file")
             say(f"{self.source}: {files} cannot be read; training skips such files")
         return 0
 

@@ -57,7 +57,7 @@ class DemoResult(NamedTuple):
 
 def run(codec: Codec, clip: str | os.PathLike[str] | None, out: Path, overwrite: bool = False) -> DemoResult:
     """Write original.wav, RATE.q2d2 and RATE.wav for each rate, and demo.png to `out`."""
-    rates = codec.config.rates or {codec.config.name: codec.num_pairs()}
+    rates = codec.rates
     names = ["original.wav", *(f"{rate}{suffix}" for rate in rates for suffix in (".q2d2", ".wav")), "demo.png"]
     there = [out / name for name in names if (out / name).exists()]
     if there and not overwrite:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from q2d2.console import UsageError, say
+from q2d2.console import UsageError, counted, say
 from q2d2.listen.address import Address
 from q2d2.verbs import Device, Model, Switch, Verb, _load
 
@@ -80,7 +80,7 @@ class Create(Verb):
     keep_levels: Switch = False
     """leave loudness as it is, instead of matching it to the reference's"""
     seed: int = 0
-    """of the draw, and of every listener's order"""
+    """of the draw of recordings"""
 
     def run(self) -> int:
         made = _part("creating").create(
@@ -121,8 +121,6 @@ class Import(Verb):
     """shift files that lag their reference, instead of refusing them"""
     match_levels: Switch = False
     """bring every sound to its reference's loudness, instead of leaving levels as they are"""
-    seed: int = 0
-    """of every listener's order"""
 
     def run(self) -> int:
         made = _part("webmushra").import_study(
@@ -132,7 +130,6 @@ class Import(Verb):
             training=self.training,
             align=self.align,
             keep_levels=not self.match_levels,
-            seed=self.seed,
         )
         return _made(made, self.out)
 
@@ -158,6 +155,7 @@ class Invite(Verb):
     def run(self) -> int:
         if self.raters < 0:
             raise UsageError(f"--raters {self.raters}: give a number of listeners")
+        Address(url=self.url).check()
         rating = _part("rating")
         _, store = _open(self.study, self.database)
         with store:
@@ -192,7 +190,9 @@ class Serve(Verb):
 
             def ready(base_url: str) -> None:
                 finished = sum(rater.finished_at is not None for rater in raters)
-                trials = f"{len(study.trials)} trials, {len(raters)} listeners, {finished} have finished"
+                trials = (
+                    f"{counted(len(study.trials), 'trial')}, {counted(len(raters), 'listener')}, {finished} finished"
+                )
                 say(f"{study.title}: {trials}; at {base_url}/ (Ctrl-C ends it)")
 
             _part("serving").serve(rating.create_app(self.study, store, self.address.hosts), self.address, ready)
@@ -217,19 +217,21 @@ class Export(Verb):
 
     def run(self) -> int:
         export = _part("store.export")
+        if self.unfinished and not self.out.suffix:
+            raise UsageError("webMUSHRA's files hold what was handed in: leave --unfinished out, or give a .csv file")
         study, store = _open(self.study, self.database)
         with store:
             rows = export.frame(study, store, not self.unfinished)
-            match self.out.suffix.lower():
-                case ".csv":
-                    export.write_csv(rows, self.out)
-                case ".parquet":
-                    export.write_parquet(rows, self.out)
-                case "":
-                    export.write_webmushra(study, store, self.out)
-                case suffix:
-                    raise UsageError(f"{self.out}: no {suffix}, but .csv, .parquet, or a folder for webMUSHRA's files")
-        say(f"{self.out}: {len(rows)} ratings of {rows['rater'].nunique()} listeners")
+        match self.out.suffix.lower():
+            case ".csv":
+                export.write_csv(rows, self.out)
+            case ".parquet":
+                export.write_parquet(rows, self.out)
+            case "":
+                _part("webmushra").write_results(study, rows, self.out)
+            case suffix:
+                raise UsageError(f"{self.out}: no {suffix}, but .csv, .parquet, or a folder for webMUSHRA's files")
+        say(f"{self.out}: {counted(len(rows), 'rating')} of {counted(rows['rater'].nunique(), 'listener')}")
         return 0
 
 
@@ -330,6 +332,6 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
 def _made(made: "Created", out: Path) -> int:
     for note in made.notes:
         say(note)
-    trials = f"{len(made.study.trials)} trials of {made.study.protocol.title.lower()}"
+    trials = f"{counted(len(made.study.trials), 'trial')} of {made.study.protocol.title.lower()}"
     say(f"{out}: {trials}; next: q2d2 listen invite {out} --raters 10")
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 DASH = "–"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _LATEX = str.maketrans(
     {
@@ -75,6 +76,11 @@ def latex(table: Table) -> str:
     for number, note in enumerate(notes, start=1):
         text.append(rf"\par\noindent{{\footnotesize\textsuperscript{{{number}}}{_escaped(note)}}}")
     return "\n".join(text)
+
+
+def no_formula(value: object) -> object:
+    """For CSV files: a text that a spreadsheet would calculate gets an apostrophe before it; all else stays."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _texts(

@@ -1,6 +1,7 @@
 """What every test shares: the speech-like signal, audio files in a temporary folder, and determinism."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,14 +101,13 @@ def audio_file(tmp_path: Path) -> AudioFile:
     return make
 
 
-@pytest.fixture
-def packed_corpus(tmp_path: Path, speech_like: SpeechLike) -> Path:
-    """A packed corpus of two sources and three parts, and an empty folder in it."""
-    folder = tmp_path / "corpus"
+@pytest.fixture(scope="session")
+def one_packed_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "corpus"
     (folder / "empty").mkdir(parents=True)
     index = []
     for number, (source, speakers) in enumerate([("choir", ["a", "b"]), ("choir", ["c"]), ("solo", ["d"])]):
-        samples = speech_like(3.0 - 0.5 * number, seed=number)
+        samples = make_speech_like(3.0 - 0.5 * number, seed=number)
         file = f"{source}-{number}.opus"
         soundfile.write(folder / file, samples, 24_000, format="OGG", subtype="OPUS")
         utterances = [{"start": 0, "samples": len(samples), "speaker": s, "recorded_hz": 24_000} for s in speakers]
@@ -115,6 +115,12 @@ def packed_corpus(tmp_path: Path, speech_like: SpeechLike) -> Path:
         index.append(part | {"utterances": utterances})
     (folder / "index.json").write_text(json.dumps(index))
     return folder
+
+
+@pytest.fixture
+def packed_corpus(one_packed_corpus: Path, tmp_path: Path) -> Path:
+    """A packed corpus of two sources and three parts, and an empty folder in it; a copy, which the test may spoil."""
+    return Path(shutil.copytree(one_packed_corpus, tmp_path / "corpus"))
 
 
 @pytest.fixture(scope="session")

@@ -51,4 +51,4 @@ def test_listeners_benchmark_loses_nothing():
     command = [sys.executable, BENCHMARKS / "listeners.py", *size]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "\nerrors: 0; " in done.stdout and "\nconfirmed ratings lost: 0 of " in done.stdout
+    assert "\nerrors: 0; " in done.stdout and "\nconfirmed ratings and pages lost: 0 of " in done.stdout

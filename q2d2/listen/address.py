@@ -54,8 +54,12 @@ class Address:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"--port {self.port}: give 0 to 65535")
         if self.url is not None:
-            parts = urlsplit(self.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            try:
+                parts = urlsplit(self.url)
+                is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            except ValueError:  # half an address in brackets, a port that is no number
+                is_server = False
+            if not is_server or parts.path.strip("/") or parts.query or parts.fragment:
                 raise UsageError(f"--url {self.url}: give a server, such as https://listen.example.org")
         if (self.certificate is None) != (self.private_key is None):
             raise UsageError("--certificate and --private-key belong together")

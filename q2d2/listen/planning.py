@@ -1,14 +1,14 @@
-"""Who hears what in which order: drawn by the seed and the listener's number, so it is the same after a pause.
+"""Who hears what in which order: follows from the study and the listener's number, so it is the same after a pause.
 
-Every listener has an order of trials of their own, and an order of stimuli within each. Of pairs, each listener
-hears about half with the first condition first.
+Every listener has an order of trials of their own, and an order of stimuli within each. Of every pair of conditions
+each listener hears half the trials with the first condition first, and of two listeners in a row one hears a trial one
+way round and the other one the other. X is A or B by chance: were these balanced, whoever guesses could do so too.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
-
-import numpy as np
 
 from q2d2.listen.study import Study
 
@@ -32,19 +32,38 @@ class Answer(NamedTuple):
 
 def plan(study: Study, rater: int) -> list[Page]:
     """The pages of a listener, first to last."""
-    rng = np.random.default_rng((study.seed, rater))
+    flips = _flips(study, rater)
     pages = []
-    flips = rng.permutation(np.arange(len(study.trials)) % 2 == rater % 2)
-    sides = rng.permutation(np.arange(len(study.trials)) % 2 == (rater // 2) % 2)
-    for index in map(int, rng.permutation(len(study.trials))):
-        conditions = list(study.trials[index].stimuli)
+    for trial in _shuffled(study, f"pages {rater}", len(study.trials)):
+        conditions = list(study.trials[trial].stimuli)
         if study.protocol.kind == "multiple":
-            order = [conditions[place] for place in rng.permutation(len(conditions))]
+            order = [conditions[place] for place in _shuffled(study, f"letters {rater} {trial}", len(conditions))]
         else:
-            order = conditions[::-1] if flips[index] else conditions
-        x = order[int(sides[index])] if study.protocol.kind == "identify" else None
-        pages.append(Page(index, tuple(order), x))
+            order = conditions[::-1] if flips[trial] else conditions
+        x = order[_shuffled(study, f"x {rater} {trial}", 2)[0]] if study.protocol.kind == "identify" else None
+        pages.append(Page(trial, tuple(order), x))
     return pages
+
+
+def _flips(study: Study, rater: int) -> list[bool]:
+    """For each trial, whether the listener hears its second condition first."""
+    pairs = [tuple(trial.stimuli) for trial in study.trials]
+    flips = [False] * len(pairs)
+    for pair in dict.fromkeys(pairs):
+        places = [place for place, other in enumerate(pairs) if other == pair]
+        what = f"sides {rater // 2} {pair}"
+        start = _shuffled(study, f"{what} start", 2)[0]
+        for number, place in enumerate(_shuffled(study, what, len(places)), start=start + rater):
+            flips[places[place]] = number % 2 == 0
+    return flips
+
+
+def _shuffled(study: Study, what: str, count: int) -> list[int]:
+    """0 to `count` - 1, in an order that only the study's id tells, which no listener knows.
+
+    By hashes, which are the same after any update of any library; a generator of random numbers need not be.
+    """
+    return sorted(range(count), key=lambda place: hashlib.sha256(f"{study.study_id} {what} {place}".encode()).digest())
 
 
 def answer(study: Study, page: Page, choice: float) -> Answer:

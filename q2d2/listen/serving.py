@@ -1,7 +1,10 @@
 """An application on a port, until it is interrupted. Knows uvicorn and sockets, not what is served."""
 
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import uvicorn
@@ -40,4 +43,19 @@ def serve(app: ASGIApp, address: Address, ready: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=round(_STOP_S),
             timeout_keep_alive=_KEPT_ALIVE_S,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        with _hang_up_ends():
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _hang_up_ends() -> Iterator[None]:
+    """A terminal that closes ends the server as an interrupt does, so that it can clean up."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(hang_up, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(hang_up, before)

@@ -19,7 +19,7 @@ from q2d2.opening import FileError
 
 _FILE, _KEY, _AUDIO, _DATABASE = "study.json", "key", "audio", "ratings.db"
 _VERSION = 1
-_KEY_BYTES = 32
+_KEY_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Study:
     trials: tuple[Trial, ...]
     training: tuple[Trial, ...]  # heard before, and not rated
     sample_rate_hz: int
-    seed: int  # of the listeners' orders
-    study_id: str
+    study_id: str  # random: the listeners' orders follow from it, so none of them should know it
     baseline: str | None = None  # the condition with which a CMOS study compares all others
     version: int = _VERSION
 
@@ -61,7 +60,7 @@ def save(study: Study, folder: Path) -> None:
     if not (folder / _KEY).exists():
         file = os.open(folder / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(file, "wb") as key_file:
-            key_file.write(secrets.token_hex(_KEY_BYTES).encode())
+            key_file.write(secrets.token_hex(_KEY_LENGTH // 2).encode())
     write_whole(folder / _FILE, TypeAdapter(Study).dump_json(study, indent=2) + b"\n")
 
 
@@ -84,11 +83,14 @@ def load(folder: Path) -> Study:
 
 
 def key(folder: Path) -> str:
-    """What signs the listeners' links."""
+    """What signs the listeners' links; FileError where it is missing or cut off."""
     try:
-        return (folder / _KEY).read_text()
+        found = (folder / _KEY).read_text()
     except OSError as error:
         raise FileError(f"{folder / _KEY}: cannot be read ({error.strerror}); links are signed with it") from error
+    if len(found) != _KEY_LENGTH:
+        raise FileError(f"{folder / _KEY}: is damaged, and anybody could sign links with it; copy the whole study")
+    return found
 
 
 def audio_path(folder: Path, file: str) -> Path:

@@ -14,15 +14,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STATIC = Path(__file__).parent / "static"
+_STATIC = Path(__file__).parent / "static"
 CSRF_HEADER = "x-csrf-token"
+_MOST_BYTES = 2**16
 
 # Nothing from elsewhere, nothing inline, no frames around us. Sounds are fetched, and decoded by scripts.
 _HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -39,7 +39,7 @@ def templates() -> Jinja2Templates:
 
 def static_files() -> ASGIApp:
     """static/ as an application: asked for each time and sent if it changed, so that modules fit each other."""
-    files = StaticFiles(directory=STATIC)
+    files = StaticFiles(directory=_STATIC)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_revalidated(message: Message) -> None:
@@ -56,16 +56,13 @@ class Guarded:
     """An application behind the checks that every request goes through.
 
     421 for a host that is not one of `hosts` (a page elsewhere may have a name of its own that leads here); 413 for
-    a body above `most_bytes`, declared or not. `most_bytes` is 64 KiB, but for paths that begin with an entry of
-    `larger`. Every answer has headers that keep the page to itself, and is not cached unless it says otherwise.
+    a body above 64 KiB, declared or not, or above what `larger` has for the beginning of the path. Every answer has
+    headers that keep the page to itself, and is not cached unless it says otherwise.
     """
 
-    def __init__(
-        self, app: ASGIApp, hosts: tuple[str, ...], most_bytes: int = 65536, larger: dict[str, int] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], larger: dict[str, int] | None = None) -> None:
         self.app = app
         self.hosts = hosts
-        self.most_bytes = most_bytes
         self.larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,9 +83,9 @@ class Guarded:
             refusal = JSONResponse({"error": "this server has another name; --url says by which it is called"}, 421)
             await refusal(scope, receive, send_with_headers)
             return
-        most = next((size for start, size in self.larger.items() if scope["path"].startswith(start)), self.most_bytes)
+        most = next((size for start, size in self.larger.items() if scope["path"].startswith(start)), _MOST_BYTES)
         declared = headers.get("content-length", "")
-        too_large = JSONResponse({"error": f"that is larger than {most / 2**20:.3g} MiB"}, 413)
+        too_large = JSONResponse({"error": f"that is larger than {most // 1024} KiB"}, 413)
         if declared.isdigit() and int(declared) > most:
             await too_large(scope, receive, send_with_headers)
             return
@@ -116,7 +113,7 @@ class Guarded:
 
     def _knows(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        return "*" in self.hosts or name.strip("[]").lower() in self.hosts
+        return name.strip("[]").lower() in self.hosts
 
 
 class _TooLargeError(Exception):
@@ -124,7 +121,7 @@ class _TooLargeError(Exception):
 
 
 class Csrf:
-    """Tokens that only a page of ours can know: a subject (a listener, a visit), signed."""
+    """Tokens that only a page of ours can know: a subject (a listener, the demo), signed."""
 
     def __init__(self, key: str) -> None:
         self._signer = Signer(key, salt="q2d2.csrf")

@@ -77,7 +77,7 @@ def description(codec: Codec, int8: bool) -> dict[str, object]:
         "sample_rate_hz": codec.config.sample_rate_hz,
         "hop": codec.hop,
         "points": list(codec.quantizer.points),
-        "rates": codec.config.rates or {codec.config.name: codec.quantizer.num_pairs},
+        "rates": codec.rates,
     }
 
 

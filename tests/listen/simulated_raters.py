@@ -50,7 +50,7 @@ def study_of(
     trials = [Trial(f"item-{n}", {c: f"{n}-{c}.wav" for c in page}) for n in range(items) for page in pages]
     baseline = systems[0] if protocol in ("cmos-q", "cmos-p") else None
     identity = f"{title}-{protocol}"
-    return Study(title, protocol, systems, tuple(trials), (), 24_000, seed=1, study_id=identity, baseline=baseline)
+    return Study(title, protocol, systems, tuple(trials), (), 24_000, study_id=identity, baseline=baseline)
 
 
 def ratings(study: Study, qualities: Mapping[str, float], panel: Panel, seed: int = 0) -> pd.DataFrame:

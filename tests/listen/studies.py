@@ -41,7 +41,6 @@ def make_study(
         trials=tuple(trial for trial in trials if trial.item != "practice"),
         training=tuple(trial for trial in trials if trial.item == "practice"),
         sample_rate_hz=SAMPLE_RATE_HZ,
-        seed=0,
         study_id=f"small-{protocol}",
         baseline=systems[0] if protocol.startswith("cmos") else None,
     )

@@ -158,7 +158,7 @@ def test_a_database_of_something_else_is_left_alone(tmp_path):
 
 def test_what_is_no_database_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("not a database " * 1000)
-    with pytest.raises(FileError, match=r"notes\.txt: cannot be used as a database \(file is not a database\)"):
+    with pytest.raises(FileError, match=r"notes\.txt: cannot be used \(file is not a database\)"):
         open_store(url(tmp_path / "notes.txt"))
     assert (tmp_path / "notes.txt").read_text() == "not a database " * 1000
     assert len(list(tmp_path.iterdir())) == 1

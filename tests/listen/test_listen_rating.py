@@ -68,9 +68,36 @@ def test_newest_score_wins(desk: Desk) -> None:
     assert [row.score for row in desk.store.rows(submitted_only=False)] == [40.0]
 
 
+def test_a_request_that_was_overtaken_changes_nothing(desk: Desk) -> None:
+    desk.ada.begin()
+
+    def stored(score: float, window: str, change: int) -> float:
+        body = {"score": score, "window": window, "change": change}
+        assert desk.ada.send("PUT", "/pages/1/answers/A", body).status_code == 204
+        return desk.store.rows(submitted_only=False)[0].score
+
+    assert stored(30, "one", 1) == 30
+    assert stored(80, "one", 3) == 80
+    assert stored(55, "one", 2) == 80  # was on its way for long
+    assert stored(80, "one", 3) == 80  # its answer was lost, so it comes again
+    assert stored(10, "two", 1) == 10  # the listener sits elsewhere now
+    assert stored(20, "one", 4) == 20
+    assert desk.other.number != 1 and desk.store.answers(2, 0) == {}
+
+
+def test_what_is_handed_in_is_what_the_page_shows(desk: Desk) -> None:
+    """Whatever another window has saved meanwhile."""
+    desk.ada.begin()
+    desk.ada.rate(1, [30.0] * 4)
+    for letter in "ABCD":
+        desk.ada.send("PUT", f"/pages/1/answers/{letter}", {"score": 95})
+    assert desk.ada.submit(1).status_code == 204
+    assert [row.score for row in desk.store.rows()] == [30.0] * 4
+
+
 @pytest.mark.parametrize("method, path", [("PUT", "answers/A"), ("POST", "submit")])
 def test_only_the_current_page_can_be_answered(desk: Desk, method: str, path: str) -> None:
-    body = {"score": 50, "seconds": 1}
+    body = {"score": 50, "seconds": 1, "answers": {}}
     before_start = desk.ada.send(method, f"/pages/1/{path}", body)
     desk.ada.send("POST", "/start")
     in_training = desk.ada.send(method, f"/pages/1/{path}", body)
@@ -102,7 +129,7 @@ def test_two_windows_that_submit_at_once_submit_once(tmp_path: Path) -> None:
             listener = Listener(tmp_path, 1, client)
             listener.begin()
             for number in range(1, len(study.trials) + 1):
-                listener.send("PUT", f"/pages/{number}/choice", {"choice": 1})
+                listener.answer(number, "choice", 1)
                 answers = list(windows.map(listener.submit, [number] * 4))
                 assert sorted(answer.status_code for answer in answers) == [204, 409, 409, 409]
         assert len(store.rows()) == len(study.trials)
@@ -140,16 +167,23 @@ def test_counts_times_and_comments_that_cannot_be_are_refused(desk: Desk) -> Non
     for more in ({"plays": -1}, {"plays": 10**9}, {"plays": "x"}):
         assert desk.ada.send("PUT", "/pages/1/answers/A", {"score": 5} | more).status_code == 422, more
     desk.ada.rate(1, [50.0] * 4)
-    for body in ({}, {"seconds": -1}, {"seconds": 1, "comment": "x" * 2001}):
+    answers = {letter: {"score": 50, "plays": 1} for letter in "ABCD"}
+    odd = [{"seconds": -1}, {"comment": "x" * 2001}, {"seconds": "x"}, {"answers": None}, {"answers": {"A": 50}}]
+    odd += [
+        {"answers": answers | {"A": wrong}} for wrong in ({"score": 101}, {"score": "5"}, {"score": 5, "plays": -1})
+    ]
+    for body in ({}, *({"seconds": 1, "answers": answers} | wrong for wrong in odd)):
         assert desk.ada.send("POST", "/pages/1/submit", body).status_code == 422, body
     assert desk.store.submitted(1) == set()
 
 
 def test_letters_that_are_not_on_the_page_do_not_exist(desk: Desk) -> None:
     desk.ada.begin()
-    for path in ("answers/E", "answers/a", "answers/AB", "choice"):
-        answer = desk.ada.send("PUT", f"/pages/1/{path}", {"score": 1, "choice": 1})
-        assert answer.status_code == 404, path
+    for path in ("answers/E", "answers/a", "answers/AB", "answers/choice", "choice"):
+        assert desk.ada.send("PUT", f"/pages/1/{path}", {"score": 1}).status_code == 404, path
+    everything = {letter: {"score": 50} for letter in "ABCDE"}
+    answer = desk.ada.send("POST", "/pages/1/submit", {"seconds": 1, "answers": everything})
+    assert answer.status_code == 409 and desk.store.submitted(1) == set()
 
 
 @pytest.mark.parametrize("pairs", ["cmos-q", "cmos-p", "ab"], indirect=True)
@@ -158,13 +192,13 @@ def test_preferences_are_stored_for_the_second_condition_whichever_side_it_was(p
     listener = {1: pairs.ada, 2: pairs.other}[number]
     listener.begin()
     for place, page in enumerate(listener.pages(pairs.study), start=1):
-        assert listener.send("PUT", f"/pages/{place}/choice", {"choice": 1, "plays": 3}).status_code == 204
+        assert listener.answer(place, "choice", 1).status_code == 204
         assert re.search(r'value="1"[^>]* checked', listener.get().text)
         assert listener.submit(place).status_code == 204
         second = list(pairs.study.trials[page.trial].stimuli)[1]
         row = next(row for row in pairs.store.rows() if row.rater == number and row.trial == page.trial)
         stands = page.order.index(second)
-        assert row[3:7] == (second, 1.0 if stands == 1 else -1.0, stands + 1, 3)
+        assert row[3:7] == (second, 1.0 if stands == 1 else -1.0, stands + 1, 2)
 
 
 @pytest.mark.parametrize("pairs", ["abx"], indirect=True)
@@ -173,7 +207,7 @@ def test_identification_is_right_or_wrong(pairs: Desk) -> None:
     for place, page in enumerate(pairs.ada.pages(pairs.study), start=1):
         right = place % 2 == 0
         choice = 1 if (page.order[1] == page.x) == right else -1
-        assert pairs.ada.send("PUT", f"/pages/{place}/choice", {"choice": choice}).status_code == 204
+        assert pairs.ada.answer(place, "choice", choice).status_code == 204
         assert re.search(rf'value="{choice}"[^>]* checked', pairs.ada.get().text)
         x, a, b = (pairs.ada.get(f"/audio/{place}/{sound}").content for sound in "xAB")
         assert x == (b if page.order[1] == page.x else a) and a != b
@@ -185,6 +219,6 @@ def test_identification_is_right_or_wrong(pairs: Desk) -> None:
 def test_choices_off_the_scale_are_refused(pairs: Desk, choices: list[float]) -> None:
     pairs.ada.begin()
     for choice in choices:
-        assert pairs.ada.send("PUT", "/pages/1/choice", {"choice": choice}).status_code == 422
+        assert pairs.ada.send("PUT", "/pages/1/answers/choice", {"score": choice}).status_code == 422
     assert pairs.ada.send("PUT", "/pages/1/answers/A", {"score": 1}).status_code == 404
     assert pairs.store.rows(submitted_only=False) == []

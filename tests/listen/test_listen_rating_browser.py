@@ -110,7 +110,7 @@ def test_pairs(room: Room) -> None:
         assert page.inner_text("#hint") == ""
         saved(page)
         page.reload()
-        assert page.locator("input:checked").count() == 1
+        assert page.locator("[name=choice]:checked").count() == 1
         page.click("#next")
         turn(page, str(number + 1) if number < len(room.study.trials) else "thanks")
         second = list(room.study.trials[planned.trial].stimuli)[1]

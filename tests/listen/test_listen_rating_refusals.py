@@ -109,10 +109,10 @@ def test_changes_need_the_token_of_the_listener_s_own_page(desk: Desk) -> None:
     desk.ada.begin()
     desk.ada.rate(1, [50.0] * 4)
     before = desk.store.rows(submitted_only=False)
-    requests = [("POST", "/start"), ("POST", "/trained"), ("PUT", "/pages/1/answers/A"), ("PUT", "/pages/1/choice")]
+    requests = [("POST", "/start"), ("POST", "/trained"), ("PUT", "/pages/1/answers/A")]
     for method, path in (*requests, ("POST", "/pages/1/submit")):
         for headers in ({}, {"x-csrf-token": ""}, {"x-csrf-token": "1"}, {"x-csrf-token": desk.other.csrf}):
-            body = {"score": 1, "choice": 1, "seconds": 1}
+            body = {"score": 1, "answers": {}, "seconds": 1}
             answer = desk.client.request(method, desk.ada.home + path, json=body, headers=headers)
             assert answer.status_code == 403, (method, path, headers)
     assert desk.store.rows(submitted_only=False) == before and desk.store.submitted(1) == set()

@@ -10,7 +10,7 @@ from simulated_raters import Panel, frame_of, ratings, study_of
 from q2d2.listen.protocols import REFERENCE
 from q2d2.listen.report.comparisons import between_systems, identifications, preferences, tallies, with_baseline
 from q2d2.listen.report.results import analyse
-from q2d2.listen.report.statistics import estimate, half_width, holm, resampled_interval, signed_rank
+from q2d2.listen.report.statistics import estimate, holm, raters_interval, signed_rank, t_interval
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -34,74 +34,93 @@ def test_an_estimate_against_values_worked_by_hand():
     found = estimate("one", np.array([70.0, 80.0, 90.0, 100.0]), np.array([1, 1, 2, 2]))
     assert found[:4] == ("one", 4, 2, 85.0)
     # t of 3 degrees of freedom: 3.182446; deviation sqrt(500 / 3)
-    assert found.half_width == pytest.approx(3.182446 * np.sqrt(500 / 3) / 2, rel=1e-6)
+    assert found.over_ratings.half_width == pytest.approx(3.182446 * np.sqrt(500 / 3) / 2, rel=1e-6)
+    # listeners' means of 75 and 95: t of 1 degree of freedom is 12.706205, deviation sqrt(200)
+    assert found.over_raters == pytest.approx((85 - 12.706205 * 10, 85 + 12.706205 * 10), rel=1e-6)
     assert found[6:] == (77.5, 85.0, 92.5)
-    assert found.over_raters is None  # two listeners
 
 
 def test_intervals_exist_only_where_there_is_something_to_go_by():
     alone = estimate("one", np.array([50.0]), np.array([1]))
-    assert alone.half_width is None and alone.over_raters is None and alone.median == 50
+    assert alone.over_ratings is None and alone.over_raters is None and alone.median == 50
     same = estimate("one", np.full(9, 100.0), np.repeat([1, 2, 3], 3))
-    assert same.half_width == 0 and same.over_raters == (100, 100)
+    assert same.over_ratings == (100, 100) and same.over_raters == (100, 100)
     with pytest.raises(ValueError, match="no ratings"):
         estimate("one", np.array([]), np.array([], int))
     with pytest.raises(ValueError, match="not a number"):
         estimate("one", np.array([1.0, np.nan]), np.array([1, 2]))
 
 
-def test_resampling_listeners_agrees_with_students_t_of_their_means():
+def test_the_interval_over_listeners_is_that_of_their_means():
     rng = np.random.default_rng(0)
     raters = np.repeat(np.arange(25), 8)
     scores = 70 + rng.normal(0, 6, 25)[raters] + rng.normal(0, 4, raters.size)
-    means = scores.reshape(25, 8).mean(1)
-    low, high = resampled_interval(scores, raters)
-    half = half_width(means)
-    assert (low, high) == pytest.approx((means.mean() - half, means.mean() + half), abs=0.12 * half)
-    assert (low, high) == resampled_interval(scores, raters)  # the same every time
+    found = raters_interval(scores, raters)
+    assert found == pytest.approx(t_interval(scores.reshape(25, 8).mean(1)))
     shuffled = rng.permutation(scores.size)
-    assert (low, high) == pytest.approx(resampled_interval(scores[shuffled], raters[shuffled] + 7))
+    assert found == pytest.approx(raters_interval(scores[shuffled], raters[shuffled] + 7))
 
 
-def coverage(bias, runs=300, listeners=10, each=12):
-    """In how many runs the intervals of t and of resampling hold the true mean of 60."""
+def coverage(bias, listeners, most=12, least=12, runs=300):
+    """In how many runs the intervals over ratings and over listeners hold the true mean of 60."""
     rng = np.random.default_rng(1)
-    raters = np.repeat(np.arange(listeners), each)
     held = np.zeros(2, int)
     for _ in range(runs):
+        raters = np.repeat(np.arange(listeners), rng.integers(least, most + 1, listeners))
         scores = 60 + rng.normal(0, bias, listeners)[raters] + rng.normal(0, 5, raters.size)
         found = estimate("one", scores, raters)
-        held += abs(found.mean - 60) <= found.half_width, found.over_raters.low <= 60 <= found.over_raters.high
+        held += [low <= 60 <= high for low, high in (found.over_ratings, found.over_raters)]
     return held
 
 
+LOW, HIGH = stats.binom.ppf([0.0005, 0.9995], 300, 0.95)
+
+
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    low, high = stats.binom.ppf([0.0005, 0.9995], 300, 0.95)
-    by_t, over_raters = coverage(bias=0)  # independent ratings
-    assert low <= by_t <= high and low <= over_raters <= high
+    over_ratings, over_raters = coverage(bias=0, listeners=10)  # independent ratings
+    assert LOW <= over_ratings <= HIGH and LOW <= over_raters <= HIGH
 
 
-def test_where_listeners_differ_only_resampling_them_does():
-    by_t, over_raters = coverage(bias=5)
-    assert over_raters >= stats.binom.ppf(0.0005, 300, 0.95)
-    assert by_t < 0.7 * 300
+@pytest.mark.parametrize("listeners", [2, 3, 5, 20])
+def test_where_listeners_differ_only_that_over_listeners_does(listeners):
+    over_ratings, over_raters = coverage(5, listeners)
+    assert LOW <= over_raters <= HIGH
+    assert over_ratings < 0.75 * 300
+
+
+def test_listeners_may_have_rated_more_or_less():
+    assert LOW <= coverage(5, listeners=20, least=6)[1] <= HIGH
 
 
 @given(st.lists(st.integers(-3, 4), min_size=1, max_size=6).filter(any), st.sampled_from(["two-sided", "greater"]))
 @settings(max_examples=25)
-def test_exact_signed_ranks_with_ties_are_those_of_scipy(differences, alternative):
+def test_signed_ranks_with_ties_are_those_of_scipy_which_tries_all_signs(differences, alternative):
     values = np.array(differences, float)
     assert signed_rank(values, alternative) == pytest.approx(stats.wilcoxon(values, alternative=alternative).pvalue)
+
+
+@pytest.mark.parametrize("size", [10, 40, 200])
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
+def test_signed_ranks_without_ties_are_those_of_scipys_exact_test(size, alternative):
+    values = np.random.default_rng(size).normal(0.1, 1, size)
+    exact = stats.wilcoxon(values, alternative=alternative, method="exact").pvalue
+    assert signed_rank(values, alternative) == pytest.approx(exact, rel=1e-9)
 
 
 def test_signed_ranks_by_hand_of_many_and_without_differences():
     toy = np.array([1.0, -2.0, 3.0, 4.0, 5.0, 6.0])  # rank sums 19 and 2
     assert signed_rank(toy) == pytest.approx(2 * 3 / 2**6)  # sums of 0, 1 and 2 are one way each
     assert signed_rank(toy, "greater") == pytest.approx(3 / 2**6)
-    rng = np.random.default_rng(0)
-    many = rng.integers(-5, 8, 80).astype(float)
+    signs = np.repeat([1.0, -1.0], [11, 3])  # all tied, so it is the sign test
+    assert signed_rank(signs) == pytest.approx(stats.binomtest(11, 14).pvalue)
+    many = np.random.default_rng(0).integers(-5, 8, 300).astype(float)
     assert signed_rank(many) == stats.wilcoxon(many).pvalue
     assert signed_rank(np.zeros(5)) == 1 and signed_rank(np.array([])) == 1 and signed_rank(np.array([3.0])) == 1
+
+
+def test_means_that_only_differ_in_their_last_digits_are_tied():
+    sevenths = np.array([7, 7, 7, 5, 5, 5, 6]) / 12 - 0.5  # three up, three down, one at chance
+    assert signed_rank(sevenths, "greater") == signed_rank(np.array([1.0, 1, 1, -1, -1, -1, 0]), "greater")
 
 
 MUSHRA = study_of("mushra", ("best", "middle", "worst"), items=8)
@@ -118,37 +137,41 @@ def test_a_known_ranking_is_found():
     for one in found.comparisons:
         assert one.ratings == 80 and one.raters == 10
         assert one.effect == pytest.approx(KNOWN[one.second] - KNOWN[one.first], abs=3)
-        assert one.interval.low < one.effect < one.interval.high < 0
+        assert one.by_ratings.low < one.effect < one.by_ratings.high < 0 and one.by_raters.high < 0
         assert one.over_ratings.corrected < 0.05 and one.over_raters.corrected < 0.05
 
 
 def test_of_equal_systems_one_is_called_better_in_one_study_of_twenty():
-    """The correction is for all pairs together; without it, errors would be far more frequent."""
     systems = ("a", "b", "c", "d")
     study = study_of("mushra", systems, items=5, reference=False)
-    corrected = plain = careful = 0
-    for seed in range(200):
+    errors = np.zeros(2, int)
+    for seed in range(40):
         found = between_systems(study, ratings(study, dict.fromkeys(systems, 60), Panel(raters=8), seed))
-        assert len(found) == 6
-        corrected += min(one.over_ratings.corrected for one in found) < 0.05
-        careful += min(one.over_raters.corrected for one in found) < 0.05
-        plain += min(one.over_ratings.p_value for one in found) < 0.05
-    most = stats.binom.ppf(0.999, 200, 0.05)
-    assert 1 <= corrected <= most < plain and careful <= most
+        both = [[one.over_ratings for one in found], [one.over_raters for one in found]]
+        assert [[p.corrected for p in family] for family in both] == [holm([p.p_value for p in one]) for one in both]
+        errors += [min(p.corrected for p in family) < 0.05 for family in both]
+    assert (errors <= stats.binom.ppf(0.999, 40, 0.05)).all()
+
+
+def test_the_correction_uses_up_its_five_per_cent_and_no_more():
+    by_chance = np.random.default_rng(0).uniform(size=(4000, 6)).tolist()
+    errors = sum(min(holm(p_values)) < 0.05 for p_values in by_chance)
+    low, high = stats.binom.ppf([0.0005, 0.9995], 4000, 1 - (1 - 0.05 / 6) ** 6)
+    assert low <= errors <= high
 
 
 def test_only_what_one_listener_gave_two_systems_in_one_trial_is_compared():
     rows = [(1, 0, "best", 80.0, 1), (1, 0, "middle", 70.0, 2), (1, 1, "best", 90.0, 1), (2, 1, "middle", 10.0, 1)]
     [found] = between_systems(MUSHRA, frame_of(MUSHRA, rows))
     assert (found.first, found.second, found.ratings, found.raters, found.effect) == ("best", "middle", 1, 1, -10)
-    assert found.interval is None and found.over_ratings.p_value == 1
+    assert found.by_ratings is None and found.by_raters is None and found.over_ratings.p_value == 1
     assert between_systems(MUSHRA, frame_of(MUSHRA, rows[3:])) == []
 
 
 def test_equal_ratings_are_no_difference():
     rows = [(r, t, s, 70.0, 1) for r in (1, 2, 3) for t in range(4) for s in MUSHRA.systems]
     for one in between_systems(MUSHRA, frame_of(MUSHRA, rows)):
-        assert one.effect == 0 and one.interval == (0, 0)
+        assert one.effect == 0 and one.by_ratings == (0, 0) and one.by_raters == (0, 0)
         assert one.over_ratings == (1, 1) and one.over_raters == (1, 1)
 
 
@@ -161,9 +184,9 @@ def test_cmos_has_the_right_sign(protocol):
     assert list(found) == [REFERENCE, "worse", "same"] and {one.first for one in found.values()} == {"base"}
     for name, one in found.items():
         assert one.effect == pytest.approx(truth[name], abs=0.25)
-    assert found[REFERENCE].over_ratings.corrected < 0.05 and found[REFERENCE].interval.low > 0
-    assert found["worse"].over_raters.corrected < 0.05 and found["worse"].interval.high < 0
-    assert found["same"].over_ratings.corrected > 0.05
+    assert found[REFERENCE].over_ratings.corrected < 0.05 and found[REFERENCE].by_raters.low > 0
+    assert found["worse"].over_raters.corrected < 0.05 and found["worse"].by_raters.high < 0
+    assert found["same"].over_raters.corrected > 0.05
 
 
 def test_a_share_of_preferences_leaves_the_undecided_aside():
@@ -173,14 +196,15 @@ def test_a_share_of_preferences_leaves_the_undecided_aside():
     [found] = preferences(study, frame)
     assert (found.ratings, found.effect) == (10, 0.9)
     assert found.over_ratings.p_value == pytest.approx(2 * (1 + 10) / 2**10)  # 9 or 10 of 10, or 0 or 1
-    assert found.interval.low < 0.9 < found.interval.high
+    assert found.by_ratings.low < 0.9 < found.by_ratings.high and found.by_raters is None  # one listener
     assert tallies(study, frame) == [("one", "two", 1, {1.0: 9, 0.0: 2, -1.0: 1})]
 
 
 def test_without_preferences_there_is_no_share():
     study = study_of("ab", ("one", "two"), items=3, reference=False)
     [found] = preferences(study, frame_of(study, [(1, trial, "two", 0.0, 1) for trial in range(3)]))
-    assert (found.ratings, found.effect, found.interval, found.over_ratings) == (0, None, None, (1, 1))
+    assert (found.ratings, found.effect, found.by_ratings, found.by_raters) == (0, None, None, None)
+    assert found.over_ratings == (1, 1)
 
 
 def test_pairs_of_the_same_second_condition_are_kept_apart():

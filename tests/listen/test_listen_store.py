@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from q2d2.listen.store import ClosedError, UnknownRaterError, open_store
+from q2d2.listen.store import ClosedError, UnknownRaterError, engines, open_store
 from q2d2.listen.study import database_url
 from q2d2.opening import FileError
 
@@ -293,3 +293,21 @@ def test_what_was_saved_survives_a_sudden_end(tmp_path):
             found = sorted(row.score for row in store.rows(submitted_only=False))
             assert found[: last + 1] == list(range(last + 1)) and len(found) <= last + 2  # one may not be said yet
             following = len(found)
+
+
+def test_a_new_database_is_for_its_owner_alone(tmp_path):
+    with open_store(url(tmp_path)) as store:
+        store.invite(["Ada"])
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_what_a_database_refuses_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "_BUSY_MS", 20)
+    with closing(sqlite3.connect(tmp_path / "ratings.db", isolation_level=None)) as other:
+        with pytest.raises(
+            FileError, match=r"ratings\.db: cannot be used \(database is locked\); give the URL"
+        ) as found:
+            with open_store(url(tmp_path)) as store:
+                other.execute("BEGIN IMMEDIATE")
+                store.invite([None])
+        assert "\n" not in str(found.value)

@@ -8,14 +8,13 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import anyio
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
@@ -23,9 +22,8 @@ from starlette.types import ASGIApp
 from q2d2.codec import Codec
 from q2d2.listen.demo.clips import Clip, FullError, Shelf
 from q2d2.listen.demo.limits import Limits
-from q2d2.listen.demo.making import rates_of
 from q2d2.listen.demo.worker import Worker
-from q2d2.listen.web import CSRF_HEADER, STATIC, Csrf, Guarded, templates
+from q2d2.listen.web import CSRF_HEADER, Csrf, Guarded, static_files, templates
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "clip.flac"
 _SUBJECT = "demo"  # nobody has a name here
@@ -47,7 +45,7 @@ def create_app(
     app.post("/clips/sample", status_code=202, dependencies=genuine)(demo.take_sample)
     app.get("/clips/{clip_id}")(demo.progress)
     app.get("/clips/{clip_id}/{file}")(demo.file)
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/static", static_files())
     return Guarded(app, hosts, larger={"/clips": demo.limits.most_bytes})
 
 
@@ -64,7 +62,7 @@ class _Demo:
 
     def __init__(self, codec: Codec, limits: Limits) -> None:
         self.codec, self.limits = codec, limits
-        self.rates = rates_of(codec)
+        self.rates = codec.rates
         self.csrf = Csrf(secrets.token_hex())
         self.templates = templates()
 
@@ -93,8 +91,10 @@ class _Demo:
         try:
             clip = self._place(name, rates)
         except HTTPException:
-            async for _ in request.stream():  # a browser listens to no answer before it has said all
-                pass
+            # a browser listens to no answer before it has said all
+            with anyio.move_on_after(self.limits.uploading_s), suppress(ClientDisconnect):
+                async for _ in request.stream():
+                    pass
             raise
         try:
             with anyio.fail_after(self.limits.uploading_s), clip.source.open("wb") as file:
@@ -119,7 +119,11 @@ class _Demo:
     def take_sample(self, rates: str = "") -> dict[str, str]:
         """The clip that comes with the package."""
         clip = self._place("sample.flac", rates)
-        shutil.copyfile(SAMPLE, clip.source)
+        try:
+            shutil.copyfile(SAMPLE, clip.source)
+        except BaseException:
+            self.shelf.remove(clip)
+            raise
         self.worker.put(clip)
         return {"id": clip.id, "name": clip.name}
 
@@ -132,12 +136,11 @@ class _Demo:
         path = clip.files.get(file)
         if path is None:
             raise HTTPException(404, "there is no such file, or not yet")
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:  # it has just been dropped
-            raise HTTPException(404, _GONE) from error
+        if not path.is_file():  # it has just been dropped
+            raise HTTPException(404, _GONE)
         disposition = f'attachment; filename="{clip.download_name(file)}"'
-        return Response(data, media_type=_TYPES[path.suffix], headers={"content-disposition": disposition})
+        # bit by bit: whoever is slow to read it takes no memory
+        return FileResponse(path, media_type=_TYPES[path.suffix], headers={"content-disposition": disposition})
 
     def _place(self, name: str, rates: str) -> Clip:
         chosen = tuple(dict.fromkeys(rates.split(","))) if rates else tuple(self.rates)

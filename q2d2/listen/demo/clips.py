@@ -69,8 +69,8 @@ class Shelf:
         with self._lock:
             if sum(other.progress.state == "waiting" for other in self._clips.values()) >= self._limits.most_waiting:
                 raise FullError
+            clip.folder.mkdir()
             self._clips[clip.id] = clip
-        clip.folder.mkdir()
         return clip
 
     def get(self, clip_id: str) -> Clip | None:
@@ -78,9 +78,10 @@ class Shelf:
             return self._clips.get(clip_id)
 
     def remove(self, clip: Clip) -> None:
+        """Forget it and its files, which may be gone already: temporary folders are swept by others, too."""
         with self._lock:
-            del self._clips[clip.id]
-        shutil.rmtree(clip.folder)
+            self._clips.pop(clip.id, None)
+        shutil.rmtree(clip.folder, ignore_errors=True)
 
     def tidy(self) -> None:
         """Let go of the oldest clips that are over, where there are too many."""

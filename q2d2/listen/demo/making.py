@@ -50,11 +50,6 @@ class Sound(NamedTuple):
     file: bytes | None  # the `.q2d2` from which it was decoded
 
 
-def rates_of(codec: Codec) -> dict[str, int]:
-    """The codec's rates and their pairs; one under the codec's own name where it has no more."""
-    return dict(codec.config.rates) or {codec.config.name: codec.num_pairs()}
-
-
 def make(codec: Codec, clip: Clip, limits: Limits, check: Callable[[], None]) -> None:
     """All of it. ValueError (AudioError, FileError) with one line for whoever sent the file.
 
@@ -88,7 +83,7 @@ def _from_audio(codec: Codec, clip: Clip, limits: Limits, report: Callable[[Prog
     recording = beginning_apart(clip.source, samples, clip.name, limits)
     samples.unlink()
     report(Progress("encoding", _READ, "encoding"))
-    pairs = {rate: rates_of(codec)[rate] for rate in clip.rates}
+    pairs = {rate: codec.rates[rate] for rate in clip.rates}
     codes = codec.encode(recording.wav, recording.sample_rate_hz, max(pairs.values()))
     files = {rate: _file(codec, codes, number) for rate, number in pairs.items()}
     return Material(recording.wav, codes, files, recording.is_cut)
@@ -116,7 +111,7 @@ def _from_tokens(codec: Codec, clip: Clip, limits: Limits) -> Material:
     if samples > longest or frames > 1 + limits.longest_s * codec.frame_rate_hz:
         raise ValueError(f"is longer than {longest / header.sample_rate_hz:g} s; q2d2 decode takes any length")
     indices = torch.from_numpy(np.concatenate([chunk for _, chunk in reader]))
-    names = {pairs: rate for rate, pairs in rates_of(codec).items()}
+    names = {pairs: rate for rate, pairs in codec.rates.items()}
     rate = names.get(indices.shape[1], f"{indices.shape[1]}-pairs")
     return Material(None, Codes(indices, samples, header.sample_rate_hz), {rate: data}, False)
 

@@ -26,7 +26,8 @@ from q2d2.listen.demo.limits import Limits
 
 _ADVICE = "convert it to WAV first"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each more takes address space
-_MODULE = "q2d2.listen.demo.reading"
+# what can be imported here and nothing else: `-m` would look into the current folder first, which may hold anything
+_CHILD = "import sys; sys.path[:] = {path!r}; from q2d2.listen.demo.reading import main; main()"
 
 
 class Recording(NamedTuple):
@@ -50,7 +51,7 @@ def beginning_apart(source: Path, target: Path, name: str, limits: Limits) -> Re
     """`beginning` in a child, which leaves the samples in `target`; AudioError whatever happens to it."""
     try:
         child = subprocess.run(
-            [sys.executable, "-m", _MODULE, str(source), str(target)],
+            [sys.executable, "-c", _CHILD.format(path=sys.path), str(source), str(target)],
             input=json.dumps({"name": name, "limits": asdict(limits)}).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -115,7 +116,3 @@ def main() -> None:
     except MemoryError:
         answer = {"error": f"{name}: takes more than {limits.decoding_bytes / 2**20:.0f} MiB to read; {_ADVICE}"}
     print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

@@ -54,7 +54,7 @@ class Worker:
                 self._fail(clip, f"{clip.name}: something went wrong in the server; its log says what")
             finally:
                 clip.source.unlink(missing_ok=True)
-            self._shelf.tidy()
+                self._shelf.tidy()
 
     def _check(self) -> None:
         if self._stopping.is_set():

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from q2d2.listen.rating.links import Links
+from q2d2.listen.rating.newest import Newest
 from q2d2.listen.rating.progress import Progress
 from q2d2.listen.rating.refusals import add_refusals
 from q2d2.listen.rating.routes import Site, router
@@ -26,7 +27,7 @@ def create_app(study_folder: Path, store: Store, hosts: tuple[str, ...] = ("127.
     store.bind(study.study_id)
     signing_key = key(study_folder)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.site = Site(study_folder, Progress(study, store), Links(signing_key), Csrf(signing_key))
+    app.state.site = Site(study_folder, Progress(study, store), Links(signing_key), Csrf(signing_key), Newest())
     app.include_router(router)
     app.mount("/static", static_files())
     add_refusals(app)

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
 from q2d2.listen.planning import LETTERS, Page, answer, choice, plan
-from q2d2.listen.store import Rater, Store
+from q2d2.listen.store import Rater, Score, Store
 from q2d2.listen.study import Study, Trial
 
 _PLANS = 1024  # of the listeners who are at it
@@ -18,14 +18,6 @@ class Place(NamedTuple):
 
     step: Literal["welcome", "training", "trial", "thanks"]
     number: int = 0  # of the page, from 1, where the step is "trial"
-
-
-class Score(NamedTuple):
-    """What is stored of one answer."""
-
-    condition: str
-    score: float
-    position: int  # 1 = A, 2 = B, ...
 
 
 class Sheet(NamedTuple):
@@ -90,26 +82,23 @@ class Progress:
             Sheet(f"t{number}", self.study.training[page.trial], page) for number, page in enumerate(pages, start=1)
         ]
 
-    def of_letter(self, sheet: Sheet, letter: str, score: float) -> Score:
-        """A score that a letter was given."""
-        place = LETTERS.index(letter)
-        return Score(sheet.page.order[place], score, place + 1)
+    def asked(self, sheet: Sheet) -> tuple[str, ...]:
+        """What a page wants answers to: each letter, or "choice", the one between A and B."""
+        return tuple(sheet.letters) if self.study.protocol.kind == "multiple" else ("choice",)
 
-    def of_choice(self, sheet: Sheet, chosen: float) -> Score:
-        """A choice between A and B, as a score of the trial's second condition."""
-        condition, score = answer(self.study, sheet.page, chosen)
-        return Score(condition, score, sheet.page.order.index(condition) + 1)
+    def answered(self, sheet: Sheet, asked: str, score: float, plays: int) -> Score:
+        """An answer as it is stored: of a choice, as a score of the trial's second condition."""
+        if asked == "choice":
+            condition, score = answer(self.study, sheet.page, score)
+        else:
+            condition = sheet.page.order[LETTERS.index(asked)]
+        return Score(condition, score, sheet.page.order.index(condition) + 1, plays)
 
     def given(self, rater: Rater, sheet: Sheet) -> dict[str, float]:
-        """What this listener answered so far: a score by letter, or what was chosen as "choice"."""
+        """What this listener answered so far, by what was asked."""
         answers = self.store.answers(rater.number, sheet.page.trial)
         if self.study.protocol.kind == "multiple":
             lettered = zip(sheet.letters, sheet.page.order, strict=True)
             return {letter: answers[condition] for letter, condition in lettered if condition in answers}
         scores = list(answers.values())
         return {"choice": choice(self.study, sheet.page, scores[0])} if scores else {}
-
-    def is_complete(self, rater: Rater, sheet: Sheet) -> bool:
-        """Whether all that is asked was answered."""
-        asked = len(sheet.page.order) if self.study.protocol.kind == "multiple" else 1
-        return len(self.given(rater, sheet)) == asked

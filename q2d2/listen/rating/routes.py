@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from q2d2.listen.rating.links import Links
-from q2d2.listen.rating.progress import Place, Progress, Score, Sheet
+from q2d2.listen.rating.newest import Newest
+from q2d2.listen.rating.progress import Place, Progress, Sheet
 from q2d2.listen.rating.views import sheet_view
-from q2d2.listen.store import ClosedError, Rater, UnknownRaterError
+from q2d2.listen.store import ClosedError, Rater, Score, UnknownRaterError
 from q2d2.listen.study import audio_path
 from q2d2.listen.web import CSRF_HEADER, Csrf, templates
 
@@ -33,6 +34,7 @@ class Site(NamedTuple):
     progress: Progress
     links: Links
     csrf: Csrf
+    newest: Newest
 
 
 class Listener:
@@ -55,23 +57,24 @@ class Listener:
         return self.site.progress.place(self.rater)
 
 
-class ScoreBody(BaseModel):
-    """A score of one letter."""
+class Answer(BaseModel):
+    """A place on the scale, and how often the sound was heard (of a choice: all sounds)."""
 
     score: Annotated[float, Field(strict=True)]
-    plays: Annotated[int, Field(ge=0, le=_MOST_PLAYS)] = 0
+    plays: Annotated[int, Field(strict=True, ge=0, le=_MOST_PLAYS)] = 0
 
 
-class ChoiceBody(BaseModel):
-    """One of the marks between A and B."""
+class AnswerBody(Answer):
+    """One that is saved at once: the how manieth change of which window it is."""
 
-    choice: Annotated[float, Field(strict=True)]
-    plays: Annotated[int, Field(ge=0, le=_MOST_PLAYS)] = 0
+    window: Annotated[str, Field(max_length=40)] = ""
+    change: Annotated[int, Field(ge=0)] = 0
 
 
 class SubmitBody(BaseModel):
-    """What goes with a finished page."""
+    """A finished page: all that it shows, so that nothing else is kept."""
 
+    answers: dict[str, Answer]
     seconds: Annotated[float, Field(ge=0, le=_MOST_SECONDS)]
     comment: Annotated[str, Field(max_length=_LONGEST_COMMENT)] = ""
 
@@ -165,53 +168,48 @@ def trained(listener: Writes) -> None:
     listener.site.progress.store.finish_training(listener.rater.number)
 
 
-@router.put("/r/{token}/pages/{number}/answers/{letter}", status_code=204)
-def put_answer(listener: Writes, number: int, letter: str, body: ScoreBody) -> None:
-    """The score of a letter, where each has one of its own."""
-    progress = listener.site.progress
+@router.put("/r/{token}/pages/{number}/answers/{asked}", status_code=204)
+def put_answer(listener: Writes, number: int, asked: str, body: AnswerBody) -> None:
+    """The score of a letter, where each has one of its own; else "choice", how B compares with A, or which one X is."""
+    progress, rater = listener.site.progress, listener.number
     sheet = current_sheet(listener, number)
-    if progress.study.protocol.kind != "multiple" or letter not in list(sheet.letters):
+    if asked not in progress.asked(sheet):
         raise HTTPException(404)
-    _check(progress, body.score)
-    _save(listener, sheet, progress.of_letter(sheet, letter, body.score), body.plays)
-
-
-@router.put("/r/{token}/pages/{number}/choice", status_code=204)
-def put_choice(listener: Writes, number: int, body: ChoiceBody) -> None:
-    """How B compares with A, or which one X is."""
-    progress = listener.site.progress
-    sheet = current_sheet(listener, number)
-    if progress.study.protocol.kind == "multiple":
-        raise HTTPException(404)
-    _check(progress, body.choice)
-    _save(listener, sheet, progress.of_choice(sheet, body.choice), body.plays)
+    given = _checked(progress, sheet, asked, body)
+    with listener.site.newest.turn(rater, number, asked, body.window, body.change) as is_newest:
+        if not is_newest:
+            return
+        try:
+            progress.store.save(rater, sheet.page.trial, *given)
+        except ClosedError as error:
+            raise _closed() from error
 
 
 @router.post("/r/{token}/pages/{number}/submit", status_code=204)
 def submit(listener: Writes, number: int, body: SubmitBody) -> None:
     """The page is finished, for good."""
-    progress, rater = listener.site.progress, listener.rater
+    progress, rater = listener.site.progress, listener.number
     sheet = current_sheet(listener, number)
-    if not progress.is_complete(rater, sheet):
+    if set(body.answers) != set(progress.asked(sheet)):
         raise HTTPException(409, "Not everything on this page is rated yet.")
+    scores = [_checked(progress, sheet, asked, answer) for asked, answer in body.answers.items()]
     try:
-        progress.store.submit(rater.number, sheet.page.trial, body.seconds, body.comment)
+        progress.store.submit(rater, sheet.page.trial, body.seconds, body.comment, scores)
     except ClosedError as error:
-        raise HTTPException(409, "This page was submitted before.") from error
+        raise _closed() from error
     if listener.place.step == "thanks":
-        progress.store.finish(rater.number)
+        progress.store.finish(rater)
 
 
-def _check(progress: Progress, score: float) -> None:
+def _checked(progress: Progress, sheet: Sheet, asked: str, answer: Answer) -> Score:
+    """As it is stored; 422 for what is not on the scale."""
     protocol = progress.study.protocol
-    if not protocol.accepts(score):
-        raise HTTPException(422, f"{score:g} is not on the scale from {protocol.lowest:g} to {protocol.highest:g}.")
-
-
-def _save(listener: Listener, sheet: Sheet, given: Score, plays: int) -> None:
-    try:
-        listener.site.progress.store.save(
-            listener.rater.number, sheet.page.trial, given.condition, given.score, given.position, plays
+    if not protocol.accepts(answer.score):
+        raise HTTPException(
+            422, f"{answer.score:g} is not on the scale from {protocol.lowest:g} to {protocol.highest:g}."
         )
-    except ClosedError as error:
-        raise HTTPException(409, "This page was submitted before.") from error
+    return progress.answered(sheet, asked, answer.score, answer.plays)
+
+
+def _closed() -> HTTPException:
+    return HTTPException(409, "This page was submitted before.")

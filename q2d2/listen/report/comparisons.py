@@ -12,10 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 from scipy import stats
 
-from q2d2.listen.report.statistics import CONFIDENCE, Interval, half_width, holm, signed_rank
+from q2d2.listen.report.statistics import CONFIDENCE, Interval, holm, raters_interval, signed_rank, t_interval
 from q2d2.listen.study import Study
 
 CHANCE = 0.5
@@ -36,7 +35,8 @@ class Comparison(NamedTuple):
     ratings: int  # that tell the two apart or could have: of AB, those with a preference
     raters: int
     effect: float | None  # mean of second minus first; AB, ABX: share for the second, or identified; None of nothing
-    interval: Interval | None
+    by_ratings: Interval | None  # of the effect: ratings as independent; of shares, Clopper and Pearson's
+    by_raters: Interval | None  # of the effect: listeners as independent; None for a single one
     over_ratings: Significance
     over_raters: Significance
 
@@ -71,8 +71,7 @@ def preferences(study: Study, frame: pd.DataFrame) -> list[Comparison]:
     found = []
     for first, second, scores in _pairs(study, frame):
         means = _means(scores)
-        decided = scores[scores != 0].to_numpy()
-        found.append(_share(first, second, decided > 0, len(means), signed_rank(means), "two-sided"))
+        found.append(_share(first, second, scores[scores != 0] > 0, len(means), signed_rank(means), "two-sided"))
     return _corrected(found)
 
 
@@ -82,7 +81,7 @@ def identifications(study: Study, frame: pd.DataFrame) -> list[Comparison]:
     for first, second, scores in _pairs(study, frame):
         means = _means(scores)
         over_raters = signed_rank(means - CHANCE, "greater")
-        found.append(_share(first, second, scores.to_numpy() > 0, len(means), over_raters, "greater"))
+        found.append(_share(first, second, scores > 0, len(means), over_raters, "greater"))
     return _corrected(found)
 
 
@@ -112,15 +111,15 @@ def _means(scores: pd.Series) -> np.ndarray:
 def _shift(first: str, second: str, differences: pd.Series) -> Comparison:
     """Of the differences, by listener, from zero."""
     values = differences.to_numpy(dtype=np.float64)
-    mean, half = float(values.mean()), half_width(values)
     means = _means(differences)
     return Comparison(
         first=first,
         second=second,
         ratings=len(values),
         raters=len(means),
-        effect=mean,
-        interval=None if half is None else Interval(mean - half, mean + half),
+        effect=float(values.mean()),
+        by_ratings=t_interval(values),
+        by_raters=raters_interval(values, differences.index.get_level_values("rater").to_numpy(dtype=np.int64)),
         over_ratings=_alone(signed_rank(values)),
         over_raters=_alone(signed_rank(means)),
     )
@@ -129,7 +128,7 @@ def _shift(first: str, second: str, differences: pd.Series) -> Comparison:
 def _share(
     first: str,
     second: str,
-    successes: Bool[np.ndarray, " ratings"],
+    successes: pd.Series,
     raters: int,
     over_raters: float,
     alternative: Literal["two-sided", "greater"],
@@ -137,15 +136,17 @@ def _share(
     """Exact, against chance; without any ratings there is no share, and p is 1."""
     total, count = len(successes), int(successes.sum())
     if not total:
-        return Comparison(first, second, 0, raters, None, None, _alone(1.0), _alone(over_raters))
+        return Comparison(first, second, 0, raters, None, None, None, _alone(1.0), _alone(over_raters))
     exact = stats.binomtest(count, total, CHANCE).proportion_ci(CONFIDENCE)
+    by_raters = raters_interval(successes.to_numpy(dtype=np.float64), successes.index.to_numpy(dtype=np.int64))
     return Comparison(
         first=first,
         second=second,
         ratings=total,
         raters=raters,
         effect=count / total,
-        interval=Interval(float(exact.low), float(exact.high)),
+        by_ratings=Interval(float(exact.low), float(exact.high)),
+        by_raters=by_raters and Interval(max(0.0, by_raters.low), min(1.0, by_raters.high)),
         over_ratings=_alone(float(stats.binomtest(count, total, CHANCE, alternative).pvalue)),
         over_raters=_alone(over_raters),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from q2d2 import tabular
+from q2d2.console import counted
 from q2d2.listen.report.conditions import ordered, shown
 from q2d2.listen.report.results import Results
 from q2d2.listen.report.tables import (
@@ -30,14 +31,15 @@ _TESTS = {
     "abx": "Identification above chance (exact binomial test, one-sided)",
 }
 _READING = (
-    "95 %, ratings, and what stands after ±: Student's t over all ratings, as in BS.1534-1. What the paper's ± is "
-    "it does not say; this is the usual one. It takes ratings as independent, which those of one listener are not.",
-    "95 %, listeners: the mean's, if the panel were drawn again (bootstrap over listeners, for a small panel "
-    "expanded). Where it is the wider one, go by it. Neither speaks of other recordings than these.",
+    "95 %, ratings, and what stands after ±: Student's t over all ratings, as in BS.1534-1; of shares, Clopper and "
+    "Pearson's. What the paper's ± is it does not say; this is the usual one. It takes ratings as independent, which "
+    "those of one listener are not.",
+    "95 %, listeners: Student's t over listeners. Where it is the wider one, go by it. Neither speaks of other "
+    "recordings than these.",
     "p, ratings and p, listeners: of tests over ratings and over one mean for each listener, both after Holm's "
     "correction for all comparisons of the study. Below 0.05 is commonly called a difference; above it, that none was "
-    "shown, which does not say that there is none. With five listeners or fewer, the two-sided test over listeners "
-    "cannot come below 0.05.",
+    "shown, which does not say that there is none. A two-sided test over five listeners cannot come below 0.05, nor, "
+    "where there are several comparisons, one over a few more.",
     "Intervals of comparisons are not corrected for being several.",
 )
 
@@ -75,12 +77,12 @@ def _extent(result: Results) -> Iterator[str]:
     done = submitted.groupby("rater")["trial"].nunique()
     names = ", ".join(shown(name) for name in ordered(study))
     yield (
-        f"Asked was: {study.protocol.question} {len(study.trials)} trials at {study.sample_rate_hz / 1000:g} kHz; "
-        f"conditions: {names}."
+        f"Asked was: {study.protocol.question} {counted(len(study.trials), 'trial')} at "
+        f"{study.sample_rate_hz / 1000:g} kHz; conditions: {names}."
     )
     yield ""
     yield (
-        f"{_count(len(done), 'listener')} submitted {_count(len(submitted), 'rating')}; "
+        f"{counted(len(done), 'listener')} submitted {counted(len(submitted), 'rating')}; "
         f"{int((done == len(study.trials)).sum())} went through all trials. {result.screened.rule}. Left out: "
         f"{len(result.screened.excluded)} of {len(done)}."
     )
@@ -122,16 +124,13 @@ def _remarks(results: Sequence[Results]) -> Iterator[str]:
         raters = result.screened.kept["rater"].nunique()
         name = f"{study.title} ({study.protocol_name.upper()})"
         if raters < ENOUGH_RATERS:
-            panel = f"the panel is {_count(raters, 'listener')}, where BS.1534-3 finds {ENOUGH_RATERS} often enough"
+            panel = f"the panel is {counted(raters, 'listener')}, where BS.1534-3 finds {ENOUGH_RATERS} often enough"
             yield f"{name}: {panel}; another one may well say something else."
         done = result.submitted.groupby("rater")["trial"].nunique()
         if partial := int((done < len(study.trials)).sum()):
-            yield f"{name}: {_count(partial, 'listener')} stopped early; what they submitted is in here."
+            yield f"{name}: {counted(partial, 'listener')} stopped early; what they submitted is in here."
         if study.protocol_name == "mushra" and len(study.trials) < SHORT_STUDY:
-            yield f"{name}: with {len(study.trials)} trials, one slip is enough for screening to leave a listener out."
+            trials = counted(len(study.trials), "trial")
+            yield f"{name}: with {trials}, one slip is enough for screening to leave a listener out."
     if len(results) == 1:
         yield "This is one study: other recordings, listeners and headphones may give other results."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

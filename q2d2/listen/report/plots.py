@@ -44,7 +44,7 @@ def _boxes(results: Results) -> Figure:
     """Median, quartiles and whiskers to 1.5 times their distance; ratings as points below, means as diamonds."""
     study, kept = results.study, results.screened.kept
     figure, axes = _panel(study.title, [_short(shown(one.condition), 2) for one in results.estimates])
-    rng = np.random.default_rng(study.seed)
+    rng = np.random.default_rng(0)
     for place, one in enumerate(results.estimates):
         scores = kept.loc[kept["condition"] == one.condition, "score"].to_numpy(dtype=np.float64)
         axes.boxplot(
@@ -82,7 +82,8 @@ def _means(results: Results) -> Figure:
     for place, one in enumerate(results.estimates):
         if one.over_raters is not None:
             axes.plot(one.over_raters, (place, place), color=BLUE, linewidth=8, alpha=0.25, solid_capstyle="butt")
-        axes.errorbar(one.mean, place, xerr=one.half_width, fmt="D", color=BLUE, capsize=4, markersize=6)
+        half = None if one.over_ratings is None else one.over_ratings.half_width
+        axes.errorbar(one.mean, place, xerr=half, fmt="D", color=BLUE, capsize=4, markersize=6)
     axes.set_xlim(study.protocol.lowest - 0.1, study.protocol.highest + 0.1)
     axes.set_xticks([mark.value for mark in study.protocol.scale])
     baseline = "the baseline" if study.baseline is None else _short(shown(study.baseline), 1)

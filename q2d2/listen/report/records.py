@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from q2d2.listen.report.results import Results
 from q2d2.listen.report.statistics import Interval
+from q2d2.tabular import no_formula
 
 _STUDY = ("study", "protocol")
 _SUMMARY = (
-    *("condition", "against", "ratings", "raters", "mean", "t_low", "t_high", "raters_low", "raters_high"),
+    *("condition", "against", "ratings", "raters", "mean", "ratings_low", "ratings_high", "raters_low", "raters_high"),
     *("lower_quartile", "median", "upper_quartile", "for_condition", "for_neither", "for_against", "identified"),
 )
 _TESTS = (
-    *("first", "second", "ratings", "raters", "effect", "low", "high"),
+    *("first", "second", "ratings", "raters", "effect", "ratings_low", "ratings_high", "raters_low", "raters_high"),
     *("p_ratings", "p_ratings_holm", "p_raters", "p_raters_holm"),
 )
 
@@ -33,7 +34,6 @@ def comparisons_csv(results: Sequence[Results]) -> str:
 def _summary(result: Results) -> Iterable[dict[str, object]]:
     study = {"study": result.study.title, "protocol": result.study.protocol_name}
     for one in result.estimates:
-        by_t = None if one.half_width is None else Interval(one.mean - one.half_width, one.mean + one.half_width)
         yield {
             **study,
             "condition": one.condition,
@@ -41,7 +41,7 @@ def _summary(result: Results) -> Iterable[dict[str, object]]:
             "ratings": one.ratings,
             "raters": one.raters,
             "mean": one.mean,
-            **_ends("t_", by_t),
+            **_ends("ratings_", one.over_ratings),
             **_ends("raters_", one.over_raters),
             "lower_quartile": one.lower_quartile,
             "median": one.median,
@@ -73,7 +73,8 @@ def _comparisons(result: Results) -> Iterable[dict[str, object]]:
             "ratings": one.ratings,
             "raters": one.raters,
             "effect": one.effect,
-            **_ends("", one.interval),
+            **_ends("ratings_", one.by_ratings),
+            **_ends("raters_", one.by_raters),
             "p_ratings": one.over_ratings.p_value,
             "p_ratings_holm": one.over_ratings.corrected,
             "p_raters": one.over_raters.p_value,
@@ -89,5 +90,5 @@ def _csv(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: no_formula(value) for name, value in line.items()} for line in lines)
     return text.getvalue()

@@ -47,7 +47,7 @@ def analyse(study: Study, frame: pd.DataFrame, screening: bool = True) -> Result
     kept = screened.kept
     if not len(kept):
         count = len(screened.excluded)
-        raise FileError(f"{study.title}: screening leaves out all listeners ({count}); report without screening")
+        raise FileError(f"{study.title}: screening leaves out all listeners ({count}); --no-screening keeps them")
     if study.protocol_name in ("ab", "abx"):
         compare = preferences if study.protocol_name == "ab" else identifications
         return Results(study, submitted, screened, (), tuple(tallies(study, kept)), tuple(compare(study, kept)))

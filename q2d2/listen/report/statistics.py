@@ -1,7 +1,7 @@
 """Scores -> means with intervals, medians and quartiles; tests of a shift, and Holm's correction. Knows no studies.
 
-Of a mean there are two intervals. Student's t takes all ratings as independent (BS.1534-1, and the ± of the paper);
-but one listener's ratings are alike, so the second one resamples listeners, not ratings, and is the one to trust.
+Of a mean there are two intervals. One takes all ratings as independent (BS.1534-1, and the ± of the paper); but one
+listener's ratings are alike, so the other one counts listeners, not ratings, and is the one to trust.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 CONFIDENCE = 0.95
-FEWEST_RATERS = 3  # of fewer, resampling tells nothing
-MOST_TIED = 13  # differences with ties of which all 2 ** 13 signs are tried; scipy draws the line there too
-_RESAMPLES, _SEED = 9999, 0
+MOST_EXACT = 200  # differences of which all signs are counted; of more, the normal distribution is as good
+_SAME = 9  # digits: means of whole numbers that are nearer than that are equal
 
 
 class Interval(NamedTuple):
@@ -24,6 +23,10 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
 
 
 class Estimate(NamedTuple):
@@ -33,8 +36,8 @@ class Estimate(NamedTuple):
     ratings: int
     raters: int
     mean: float
-    half_width: float | None  # of the interval of Student's t over ratings; None for a single rating
-    over_raters: Interval | None  # of the mean, listeners resampled; None for fewer than FEWEST_RATERS
+    over_ratings: Interval | None  # of the mean, Student's t; None for a single rating
+    over_raters: Interval | None  # of the mean, Student's t over listeners; None for a single one
     lower_quartile: float
     median: float
     upper_quartile: float
@@ -50,44 +53,36 @@ def estimate(condition: str, scores: Float[np.ndarray, " ratings"], raters: Int[
         ratings=len(scores),
         raters=len(np.unique(raters)),
         mean=float(scores.mean()),
-        half_width=half_width(scores),
-        over_raters=resampled_interval(scores, raters),
+        over_ratings=t_interval(scores),
+        over_raters=raters_interval(scores, raters),
         lower_quartile=float(lower),
         median=float(median),
         upper_quartile=float(upper),
     )
 
 
-def half_width(values: Float[np.ndarray, " n"]) -> float | None:
-    """Half the interval of the mean by Student's t; None for fewer than two values."""
+def t_interval(values: Float[np.ndarray, " n"]) -> Interval | None:
+    """That of the mean by Student's t; None for fewer than two values."""
     if len(values) < 2:
         return None
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def resampled_interval(scores: Float[np.ndarray, " ratings"], raters: Int[np.ndarray, " ratings"]) -> Interval | None:
-    """Interval of the mean by the bootstrap over listeners; None for fewer than FEWEST_RATERS of them.
+def raters_interval(scores: Float[np.ndarray, " ratings"], raters: Int[np.ndarray, " ratings"]) -> Interval | None:
+    """That of the mean by Student's t over listeners, whose ratings go together; None for fewer than two listeners.
 
-    Percentiles, farther out for a small panel, as Hesterberg (2015, The American Statistician 69:4) corrects them:
-    those of plain 95 % would be too narrow, as a normal interval with the biased deviation is beside Student's t.
+    Where all have rated equally often it is `t_interval` of their means. Otherwise those with more ratings count for
+    more, as in the mean itself (a ratio estimate; Cochran 1977, Sampling Techniques, section 6.3).
     """
     _, place = np.unique(raters, return_inverse=True)
     sums, counts = np.bincount(place, scores), np.bincount(place)
-    size = len(sums)
-    if size < FEWEST_RATERS:
+    size, mean = len(sums), float(scores.mean())
+    if size < 2:
         return None
-    tail = stats.norm.cdf(np.sqrt(size / (size - 1)) * stats.t.ppf((1 - CONFIDENCE) / 2, size - 1))
-    found = stats.bootstrap(
-        (sums, counts),
-        lambda total, count, axis: total.sum(axis) / count.sum(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        confidence_level=float(1 - 2 * tail),
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    error = np.sqrt(size / (size - 1) * np.square(sums - mean * counts).sum()) / counts.sum()
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, size - 1) * error)
+    return Interval(mean - half, mean + half)
 
 
 def signed_rank(
@@ -95,24 +90,24 @@ def signed_rank(
 ) -> float:
     """p of Wilcoxon's signed-rank test that they lie around zero, zeros left out; 1 where nothing is left.
 
-    Exact for few differences; for more than MOST_TIED with ties, a normal approximation. Of few with ties, scipy's own
-    test goes through the signs one pattern at a time, which takes many seconds; here they go at once.
+    Exact for up to MOST_EXACT differences, ties or not: of all signs that these ranks could have, the share that is
+    as extreme. For more, the normal approximation with its correction for ties.
     """
-    values = differences[differences != 0]
+    values = np.round(differences, _SAME)
+    values = values[values != 0]
     if not len(values):
         return 1.0
-    if len(values) > MOST_TIED or len(np.unique(np.abs(values))) == len(values):
-        return float(stats.wilcoxon(values, alternative=alternative).pvalue)
-    ranks = np.sign(values) * stats.rankdata(np.abs(values))
-    found = stats.permutation_test(
-        (ranks,),
-        lambda signed, axis: signed.sum(axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=2**MOST_TIED,
-        alternative=alternative,
-    )
-    return float(found.pvalue)
+    if len(values) > MOST_EXACT:
+        return float(stats.wilcoxon(values, alternative=alternative, method="approx").pvalue)
+    doubled = np.round(2 * stats.rankdata(np.abs(values))).astype(int)  # the ranks of ties end in a half
+    ways = np.zeros(1 + doubled.sum())  # by the sum of the ranks with a plus, the share of all signs that give it
+    ways[0] = 1.0
+    for rank in doubled:
+        ways[rank:] += ways[:-rank].copy()
+        ways /= 2
+    found = int(doubled[values > 0].sum())
+    above = float(ways[found:].sum())
+    return above if alternative == "greater" else min(1.0, 2 * min(above, float(ways[: found + 1].sum())))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,7 +11,7 @@ from q2d2.listen.report.comparisons import Comparison
 from q2d2.listen.report.conditions import ordered, shown
 from q2d2.listen.report.descriptions import Described
 from q2d2.listen.report.results import Results
-from q2d2.listen.report.statistics import FEWEST_RATERS, Estimate, Interval
+from q2d2.listen.report.statistics import Estimate, Interval
 from q2d2.tabular import Cell, Table, absent
 
 Descriptions = Mapping[str, Described] | None
@@ -43,11 +43,9 @@ def table_6(results: Sequence[Results], descriptions: Descriptions) -> Table:
 def scores_table(results: Results) -> Table:
     """MUSHRA, CMOS: all that is known of each condition."""
     headings = ["Model", "ratings", "listeners", "mean", "95 %, ratings", "95 %, listeners", "median", "quartiles"]
-    few = f"fewer than {FEWEST_RATERS} listeners"
     lines: list[list[Cell | str]] = []
     for one in results.estimates:
-        by_t = None if one.half_width is None else Interval(one.mean - one.half_width, one.mean + one.half_width)
-        over = [_interval(by_t, "a single rating"), _interval(one.over_raters, few)]
+        over = [_interval(one.over_ratings, "a single rating"), _interval(one.over_raters, "a single listener")]
         middle = [f"{one.median:.1f}", f"{one.lower_quartile:.1f} to {one.upper_quartile:.1f}"]
         counts = [str(one.ratings), str(one.raters), f"{one.mean:.2f}"]
         lines.append([shown(one.condition), *counts, *over, *middle])
@@ -72,12 +70,15 @@ def tests_table(results: Results) -> Table:
     name = results.study.protocol_name
     is_share = name in ("ab", "abx")
     effect = {"ab": "share for the second", "abx": "share identified"}.get(name, "second - first")
-    headings = ["first, second", "n", effect, "95 %", "p, ratings", "listeners", "p, listeners"]
+    headings = ["first, second", "n", effect, "95 %, ratings", "p, ratings"]
+    headings += ["listeners", "95 %, listeners", "p, listeners"]
     lines: list[list[Cell | str]] = []
     for one in results.comparisons:
-        found = [_interval(one.interval, "nothing decided" if is_share else "a single rating")]
-        p_values = [_p(one.over_ratings.corrected), str(one.raters), _p(one.over_raters.corrected)]
-        lines.append([_pair(one.first, one.second), str(one.ratings), _effect(one, is_share), *found, *p_values])
+        by_ratings = _interval(one.by_ratings, "nothing decided" if is_share else "a single rating")
+        by_raters = _interval(one.by_raters, "nothing decided, or by a single listener")
+        over_ratings, over_raters = _p(one.over_ratings.corrected), _p(one.over_raters.corrected)
+        line: list[Cell | str] = [_pair(one.first, one.second), str(one.ratings), _effect(one, is_share)]
+        lines.append([*line, by_ratings, over_ratings, str(one.raters), by_raters, over_raters])
     return Table(headings, lines)
 
 
@@ -128,9 +129,9 @@ def _compared(condition: str, result: Results) -> Cell:
 
 
 def _plus_minus(one: Estimate) -> Cell:
-    if one.half_width is None:
+    if one.over_ratings is None:
         return Cell(f"{one.mean:.2f}", "a single rating, so no interval")
-    return Cell(f"{one.mean:.2f}±{one.half_width:.2f}")
+    return Cell(f"{one.mean:.2f}±{one.over_ratings.half_width:.2f}")
 
 
 def _interval(interval: Interval | None, why: str) -> Cell:

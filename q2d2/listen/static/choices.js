@@ -9,15 +9,15 @@ export class Choices extends EventTarget {
     super();
     this.#inputs = [...root.querySelectorAll('input[name="choice"]')];
     for (const input of this.#inputs) {
-      input.addEventListener("change", () => this.dispatchEvent(new CustomEvent("rate", { detail: null })));
+      input.addEventListener("change", () => this.dispatchEvent(new CustomEvent("rate", { detail: "choice" })));
       input.disabled = false; // before, nobody would have noted it
     }
   }
 
-  /** What is to be saved: path and body; the letter is null as it concerns all of them. */
+  /** What is answered: "choice" and the mark. */
   get answers() {
     const chosen = this.#inputs.find((input) => input.checked);
-    return chosen ? [["/choice", { choice: Number(chosen.value) }, null]] : [];
+    return chosen ? [["choice", Number(chosen.value)]] : [];
   }
 
   get missing() {

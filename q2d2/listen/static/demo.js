@@ -102,18 +102,14 @@ async function record() {
 
 async function stopRecording() {
   if (!recorder) return; // stopped by the clock and by hand at once
-  const stopped = recorder;
+  const { samples, sampleRateHz } = recorder.stop();
   recorder = null;
   part("record").textContent = "Record";
   part("recording").hidden = true;
-  const { samples, sampleRateHz } = await stopped.stop();
-  if (!samples.length) {
-    lock(false);
-    say("");
-    sayError("Nothing was recorded.");
-    return;
-  }
-  await send("clips", "recording.wav", wavFile(samples, sampleRateHz));
+  if (samples.length) return send("clips", "recording.wav", wavFile(samples, sampleRateHz));
+  lock(false);
+  say("");
+  sayError("Nothing was recorded.");
 }
 
 function sendFile(file) {

@@ -78,6 +78,8 @@ export function paintWaveform(context, width, height, { low, high }, peak) {
 }
 
 export function paintPlayhead(context, x, height) {
+  context.fillStyle = colour("--sheet"); // a rim, or it would be lost in the waveform
+  context.fillRect(x - 2, 0, 4, height);
   context.fillStyle = colour("--accent");
   context.fillRect(x - 1, 0, 2, height);
 }
@@ -127,7 +129,7 @@ export function paintCells(context, width, height, { cells, points, visits, half
     context.beginPath();
     cell.forEach((corner) => context.lineTo(...place(corner)));
     context.closePath();
-    context.globalAlpha = 0.8 * Math.sqrt(visits[number] / most);
+    context.globalAlpha = 0.5 * Math.sqrt(visits[number] / most);
     context.fillStyle = visited;
     context.fill();
     context.globalAlpha = 1;

@@ -1,5 +1,6 @@
 // Hearing a trial: the sounds are fetched, and switched by buttons and keys.
 
+import { keysSwitch } from "./keys.js";
 import { Player } from "./player.js";
 import { Region } from "./region.js";
 
@@ -68,7 +69,7 @@ export class Listening extends EventTarget {
   }
 
   #begin() {
-    const player = new Player();
+    const player = new Player(new AudioContext(), { fadesOut: true });
     this.#region = new Region(this.#root.querySelector("#region"), player);
     player.addEventListener("change", () => this.#changed());
     this.#play.addEventListener("click", () => this.#toggle());
@@ -113,7 +114,7 @@ export class Listening extends EventTarget {
       if (!event.repeat) this.#toggle();
       return;
     }
-    const sound = this.#soundOf(event.key.toLowerCase());
+    const sound = keysSwitch() ? this.#soundOf(event.key.toLowerCase()) : undefined;
     if (sound !== undefined) this.hear(sound);
   }
 

@@ -1,25 +1,35 @@
-// Several recordings of equal length that play in step: one is heard, and a switch neither jumps nor leaves a gap.
+// Several recordings of equal length that play in step: one is heard, and a switch does not jump.
 
 const FADE_S = 0.005; // raised cosines that add up to one: a switch between equal sounds is not heard at all
 const STEPS = 33;
+const LONGEST_MS = 60000; // for a sound to be fetched
 const RISE = Float32Array.from({ length: STEPS }, (_, i) => 0.5 - 0.5 * Math.cos((Math.PI * i) / (STEPS - 1)));
 const FALL = RISE.map((value) => 1 - value);
 
+/** Raised cosines on both ends, of so many samples each. */
+function fadeEnds(samples, length) {
+  for (let i = 0; i < Math.min(length, samples.length / 2); i++) {
+    const share = 0.5 - 0.5 * Math.cos((Math.PI * (i + 0.5)) / length);
+    samples[i] *= share;
+    samples[samples.length - 1 - i] *= share;
+  }
+}
+
 /**
- * Plays AudioBuffers of equal length at once, through a gain each.
- * Events: "change" (playing, position, what is heard or the loop was changed by a call), "end".
+ * Plays AudioBuffers of equal length at once and again and again, through a gain each.
+ * A switch is a cross-fade, or with `fadesOut` silence between two fades: that is how BS.1534-3 wants it, and the ends
+ * of what is repeated as well, so that no sound is ever heard together with another one and no jump clicks.
+ * Event "change": playing, position, what is heard or the part that is played was changed by a call.
  */
 export class Player extends EventTarget {
   /** @param {BaseAudioContext} context where it plays; an OfflineAudioContext renders what would be heard */
-  constructor(context = new AudioContext()) {
+  constructor(context = new AudioContext(), { fadesOut = false } = {}) {
     super();
     this.context = context;
-    this.volume = context.createGain();
-    this.volume.connect(context.destination);
-    this.tracks = []; // {buffer, gain, source}
+    this.fadesOut = fadesOut;
+    this.tracks = []; // {buffer, gain, source}, and what is repeated of it: loop
     this.heard = 0;
     this.playing = false;
-    this.loops = true;
     this.region = null; // [start, end] in seconds, or null for all
     this.offset = 0; // where playing began or will begin
     this.startedAt = 0; // in the context's time
@@ -32,10 +42,11 @@ export class Player extends EventTarget {
     this.tracks = buffers.map((buffer, index) => {
       const gain = this.context.createGain();
       gain.gain.value = index === this.heard ? 1 : 0;
-      gain.connect(this.volume);
+      gain.connect(this.context.destination);
       return { buffer, gain, source: null };
     });
     this.offset = 0;
+    this.#cut();
     this.#changed();
   }
 
@@ -44,7 +55,7 @@ export class Player extends EventTarget {
     let done = 0;
     const buffers = await Promise.all(
       urls.map(async (url, index) => {
-        const answer = await fetch(url);
+        const answer = await fetch(url, { signal: AbortSignal.timeout(LONGEST_MS) });
         if (!answer.ok) throw new Error(`sound ${index + 1} of ${urls.length} could not be fetched (${answer.status})`);
         const buffer = await this.context.decodeAudioData(await answer.arrayBuffer());
         onProgress(++done, urls.length);
@@ -52,7 +63,6 @@ export class Player extends EventTarget {
       }),
     );
     this.setBuffers(buffers);
-    return buffers;
   }
 
   get duration() {
@@ -72,7 +82,7 @@ export class Player extends EventTarget {
     if (!this.playing) return this.offset;
     const at = this.offset + Math.max(0, this.context.currentTime - this.startedAt);
     if (at < this.end) return at;
-    return this.loops ? this.start + ((at - this.start) % (this.end - this.start)) : this.end;
+    return this.start + ((at - this.start) % (this.end - this.start));
   }
 
   play() {
@@ -82,17 +92,12 @@ export class Player extends EventTarget {
     this.startedAt = this.context.currentTime;
     for (const track of this.tracks) {
       const source = this.context.createBufferSource();
-      source.buffer = track.buffer;
-      source.loop = this.loops;
-      source.loopStart = this.start;
-      source.loopEnd = this.end;
+      source.buffer = track.loop;
+      source.loop = true;
       source.connect(track.gain);
-      if (this.loops) source.start(this.startedAt, this.offset);
-      else source.start(this.startedAt, this.offset, this.end - this.offset);
+      source.start(this.startedAt, this.offset - this.start);
       track.source = source;
     }
-    const source = this.tracks[0].source;
-    source.onended = () => this.tracks[0]?.source === source && this.#ended();
     this.playing = true;
     this.#changed();
   }
@@ -120,7 +125,7 @@ export class Player extends EventTarget {
     if (index === this.heard || !this.tracks[index]) return;
     const now = this.context.currentTime;
     this.#fade(this.tracks[this.heard].gain.gain, FALL, 0, now);
-    this.#fade(this.tracks[index].gain.gain, RISE, 1, now);
+    this.#fade(this.tracks[index].gain.gain, RISE, 1, this.fadesOut ? now + FADE_S : now);
     this.heard = index;
     this.#changed();
   }
@@ -129,12 +134,9 @@ export class Player extends EventTarget {
   setRegion(region) {
     this.#restarting(() => {
       this.region = region;
+      this.#cut();
       if (this.offset < this.start || this.offset >= this.end) this.offset = this.start;
     });
-  }
-
-  setLoops(loops) {
-    this.#restarting(() => (this.loops = loops));
   }
 
   #restarting(change) {
@@ -159,16 +161,24 @@ export class Player extends EventTarget {
     }
   }
 
-  #ended() {
-    this.#stop();
-    this.offset = this.start;
-    this.#changed();
-    this.dispatchEvent(new Event("end"));
+  /** What is repeated: the part of every sound. */
+  #cut() {
+    for (const track of this.tracks) {
+      const { numberOfChannels, sampleRate, length } = track.buffer;
+      const from = Math.round(this.start * sampleRate);
+      const to = Math.min(length, Math.round(this.end * sampleRate));
+      track.loop = this.context.createBuffer(numberOfChannels, to - from, sampleRate);
+      for (let channel = 0; channel < numberOfChannels; channel++) {
+        const samples = track.buffer.getChannelData(channel).slice(from, to);
+        if (this.fadesOut) fadeEnds(samples, Math.round(FADE_S * sampleRate));
+        track.loop.copyToChannel(samples, channel);
+      }
+    }
   }
 
-  #fade(gain, curve, target, now) {
-    gain.cancelScheduledValues(now);
-    if (this.playing) gain.setValueCurveAtTime(curve, now, FADE_S);
+  #fade(gain, curve, target, at) {
+    gain.cancelScheduledValues(this.context.currentTime);
+    if (this.playing) gain.setValueCurveAtTime(curve, at, FADE_S);
     else gain.value = target;
   }
 

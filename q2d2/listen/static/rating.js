@@ -26,7 +26,8 @@ class Sheet {
   #next = document.querySelector("#next");
   #hint = document.querySelector("#hint");
   #comment = document.querySelector("#comment"); // none in practice
-  #savedPlays = new Map(); // by path
+  #window = Math.random().toString(36).slice(2); // as it is loaded this time
+  #changes = 0;
   #doubted = false;
 
   begin() {
@@ -56,25 +57,14 @@ class Sheet {
   #save(changed) {
     this.#hint.textContent = "";
     if (this.#isPractice) return;
-    for (const [path, body, letter] of this.#form.answers) if (letter === changed) this.#put(path, body, letter);
+    const order = { window: this.#window, change: ++this.#changes }; // requests may overtake each other
+    this.#saver.put(`${this.#path}/answers/${changed}`, { ...this.#answers[changed], ...order });
   }
 
-  #put(path, body, letter) {
-    const plays = this.#plays(letter);
-    this.#savedPlays.set(path, plays);
-    this.#saver.put(this.#path + path, { ...body, plays });
-  }
-
-  /** How often a letter was heard; of a choice, all sounds together. */
-  #plays(letter) {
-    return letter === null ? this.#stay.allPlays : (this.#stay.plays[letter] ?? 0);
-  }
-
-  /** Letters that were heard again after they were rated. */
-  #savePlays() {
-    for (const [path, body, letter] of this.#form.answers) {
-      if (this.#savedPlays.get(path) !== this.#plays(letter)) this.#put(path, body, letter);
-    }
+  /** All that the page shows, by letter or as "choice"; `plays` of a choice are those of all sounds together. */
+  get #answers() {
+    const plays = (name) => (name === "choice" ? this.#stay.allPlays : (this.#stay.plays[name] ?? 0));
+    return Object.fromEntries(this.#form.answers.map(([name, score]) => [name, { score, plays: plays(name) }]));
   }
 
   async #goOn() {
@@ -87,9 +77,8 @@ class Sheet {
       return;
     }
     await this.#whileBusy(async () => {
-      this.#savePlays();
       await this.#saver.settled();
-      const body = { seconds: this.#stay.seconds, comment: this.#stay.comment };
+      const body = { answers: this.#answers, seconds: this.#stay.seconds, comment: this.#stay.comment };
       await this.#insist((failures) => this.#submit(body, failures));
     });
   }

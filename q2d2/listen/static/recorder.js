@@ -10,6 +10,12 @@ const REASONS = {
 /** Browsers hide the microphone from pages that come over plain http. */
 export const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && window.AudioWorkletNode);
 
+/** Switches the microphone off. */
+function release(stream, context) {
+  stream.getTracks().forEach((track) => track.stop());
+  context.close().catch(() => {}); // it is closed already
+}
+
 /** A recording that goes on until `stop`. */
 export class Recorder {
   #stream;
@@ -23,8 +29,13 @@ export class Recorder {
       throw new Error(REASONS[error.name] ?? `The microphone does not start: ${error.message}`);
     });
     const context = new AudioContext();
-    await context.audioWorklet.addModule(new URL("./recorder_worklet.js", import.meta.url));
-    return new Recorder(stream, context, onLevel);
+    try {
+      await context.audioWorklet.addModule(new URL("./recorder_worklet.js", import.meta.url));
+      return new Recorder(stream, context, onLevel);
+    } catch (error) {
+      release(stream, context);
+      throw new Error(`The recorder does not start: ${error.message}`);
+    }
   }
 
   constructor(stream, context, onLevel) {
@@ -41,16 +52,14 @@ export class Recorder {
   }
 
   /** Ends it: all samples so far, and their rate. */
-  async stop() {
-    this.#stream.getTracks().forEach((track) => track.stop());
+  stop() {
+    release(this.#stream, this.#context);
     const samples = new Float32Array(this.#length);
     let at = 0;
     for (const block of this.#blocks) {
-      if (at + block.length > samples.length) break; // came in the meantime
       samples.set(block, at);
       at += block.length;
     }
-    await this.#context.close();
     return { samples, sampleRateHz: this.#context.sampleRate };
   }
 }

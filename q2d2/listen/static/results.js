@@ -10,6 +10,7 @@ import {
   paintWaveform,
   spectrogramX,
 } from "./drawing.js";
+import { keysSwitch } from "./keys.js";
 import { Player } from "./player.js";
 import { sizesTable } from "./sizes.js";
 
@@ -183,7 +184,7 @@ export class Results {
   #keyDown(event) {
     const { key, target, ctrlKey, altKey, metaKey } = event;
     if (!this.#clip || ctrlKey || altKey || metaKey || target.closest("select, input:not([type=range])")) return;
-    if (/^[0-9]$/.test(key)) this.#hear(Number(key));
+    if (/^[0-9]$/.test(key) && keysSwitch()) this.#hear(Number(key));
     // on a button, space presses it; but to press what is pressed already would do nothing
     else if (key === " " && !target.closest("a, button:not([aria-pressed=true])")) this.#player.toggle();
     else return;

@@ -24,9 +24,9 @@ export class Sliders extends EventTarget {
     }
   }
 
-  /** What is to be saved: path and body of every letter that is rated. */
+  /** What is answered: every letter that is rated, and its score. */
   get answers() {
-    return this.#rated.map((input) => [this.#path(input), { score: Number(input.value) }, input.dataset.letter]);
+    return this.#rated.map((input) => [input.dataset.letter, Number(input.value)]);
   }
 
   /** What is asked for and missing, in words; "" if nothing is. */
@@ -52,10 +52,6 @@ export class Sliders extends EventTarget {
 
   get #rated() {
     return this.#inputs.filter(isRated);
-  }
-
-  #path(input) {
-    return `/answers/${input.dataset.letter}`;
   }
 
   #rate(input) {

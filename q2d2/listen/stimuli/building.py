@@ -45,7 +45,6 @@ class Blueprint:
     systems: tuple[str, ...]
     rated: tuple[Page, ...]
     training: tuple[Page, ...]  # may hold pages that are rated as well
-    seed: int
     baseline: str | None = None
 
 
@@ -82,7 +81,6 @@ def build(out: Path, blueprint: Blueprint, preparation: Preparation) -> Created:
             trials=tuple(trials),
             training=tuple(practice),
             sample_rate_hz=preparation.sample_rate_hz,
-            seed=blueprint.seed,
             study_id=secrets.token_hex(8),
             baseline=blueprint.baseline,
         )
@@ -90,7 +88,7 @@ def build(out: Path, blueprint: Blueprint, preparation: Preparation) -> Created:
     return Created(study, summary(remarks))
 
 
-def common_rate_hz(references: Iterable[Path]) -> int:
+def highest_rate_hz(references: Iterable[Path]) -> int:
     """The highest rate of these files. AudioError if that is none for a listening test."""
     rates: dict[int, Path] = {}
     for path in references:

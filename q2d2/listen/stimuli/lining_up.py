@@ -42,8 +42,9 @@ def lined_up(
         delay_ms, side = 1000 * abs(delay) / sample_rate_hz, "after" if delay > 0 else "before"
         raise AudioError(f"{name}: is {delay_ms:.0f} ms {side} its reference; --align shifts it")
     shift = delay if late else 0
-    sound = sound[shift:] if shift > 0 else np.pad(sound, (-shift, 0))
-    if abs(len(sound) - len(reference)) > MAX_LENGTH_DIFFERENCE_S * sample_rate_hz:
+    difference = len(sound) - len(reference)  # shifted, what is late may be longer by that, and what is cut as short
+    if min(abs(difference), abs(difference - shift)) > MAX_LENGTH_DIFFERENCE_S * sample_rate_hz:
         length_s, wanted_s = len(sound) / sample_rate_hz, len(reference) / sample_rate_hz
         raise AudioError(f"{name}: is {length_s:.3f} s long, its reference {wanted_s:.3f} s; cut both to the same part")
+    sound = sound[shift:] if shift > 0 else np.pad(sound, (-shift, 0))
     return LinedUp(np.pad(sound, (0, max(0, len(reference) - len(sound))))[: len(reference)], shift)

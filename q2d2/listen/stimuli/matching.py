@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from q2d2 import audio
+from q2d2.console import counted
 from q2d2.opening import SUFFIX, FileError
 
 _SHOWN = 3  # of what is missing
@@ -39,12 +40,14 @@ def matched(reference: Path, systems: Mapping[str, Path]) -> Matched:
         missing = [name for name in references if name not in files]
         if missing:
             names = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+            all_files = f"{counted(len(references), 'file')} of {reference}"
             raise FileError(
-                f"{systems[system]}: has no audio for {len(missing)} of the {len(references)} files of {reference} "
-                f"({names}); the same names, whatever the suffix, belong together"
+                f"{systems[system]}: has no audio for {len(missing)} of the {all_files} ({names}); the same names, "
+                "whatever the suffix, belong together"
             )
         if len(files) > len(references):
-            notes.append(f"{systems[system]}: {len(files) - len(references)} files without a reference are left out")
+            without = counted(len(files) - len(references), "file")
+            notes.append(f"{systems[system]}: {without} without a reference left out")
     items = [Item(name, path, {system: found[system][name] for system in systems}) for name, path in references.items()]
     return Matched(items, notes)
 

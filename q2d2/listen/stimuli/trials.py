@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import combinations
 
-from q2d2.console import UsageError
+from q2d2.console import UsageError, counted
 from q2d2.listen.protocols import ANCHORS, REFERENCE, ProtocolName
 
 MOST_STIMULI = 12  # in one trial, the hidden reference and the anchors among them: BS.1534-3
@@ -23,7 +23,7 @@ def check_systems(systems: Sequence[str]) -> None:
             raise UsageError(f"a system cannot be called {name!r}, which every study has of its own; rename it")
 
 
-def check_number(systems: Sequence[str], anchors: Sequence[str]) -> None:
+def _check_mushra(systems: Sequence[str], anchors: Sequence[str]) -> None:
     """UsageError for anchors that there are none of, and for more stimuli than a MUSHRA trial may have."""
     for anchor in anchors:
         if anchor not in ANCHORS:
@@ -32,7 +32,7 @@ def check_number(systems: Sequence[str], anchors: Sequence[str]) -> None:
     if number > MOST_STIMULI:
         raise UsageError(
             f"a MUSHRA trial has at most {MOST_STIMULI} stimuli (ITU-R BS.1534-3), not {number} "
-            f"with the hidden reference and {len(anchors)} anchors; leave systems out"
+            f"with the hidden reference and {counted(len(anchors), 'anchor')}; leave systems out"
         )
 
 
@@ -54,7 +54,7 @@ def trials(
     if not systems:
         raise UsageError("a study needs a system to listen to")
     if protocol == "mushra":
-        check_number(systems, anchors)
+        _check_mushra(systems, anchors)
         return ((*systems, REFERENCE, *anchors),)
     if protocol == "abx":
         return tuple((REFERENCE, system) for system in systems)
@@ -62,5 +62,5 @@ def trials(
         if len(systems) < 2:
             raise UsageError("ab compares systems with each other: give two or more")
         return tuple(combinations(systems, 2))
-    first = systems[0] if baseline is None else baseline
-    return tuple((first, other) for other in (*systems, REFERENCE) if other != first)
+    assert baseline is not None  # as CMOS has one: `baseline_of`
+    return tuple((baseline, other) for other in (*systems, REFERENCE) if other != baseline)

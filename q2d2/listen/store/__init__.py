@@ -4,6 +4,6 @@ Any database that SQLAlchemy knows; SQLite in the study's folder unless somebody
 """
 
 from q2d2.listen.store.opening import open_store
-from q2d2.listen.store.ratings import ClosedError, Rater, Row, Store, UnknownRaterError
+from q2d2.listen.store.ratings import ClosedError, Rater, Row, Score, Store, UnknownRaterError
 
-__all__ = ["ClosedError", "Rater", "Row", "Store", "UnknownRaterError", "open_store"]
+__all__ = ["ClosedError", "Rater", "Row", "Score", "Store", "UnknownRaterError", "open_store"]

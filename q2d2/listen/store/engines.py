@@ -6,9 +6,10 @@ the others at the beginning, where waiting is safe (BEGIN IMMEDIATE).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -26,7 +27,7 @@ DATABASE_ERRORS = (DBAPIError, sqlite3.Error)
 
 
 def connect(url: str) -> Engine:
-    """An engine for the URL of a database; FileError for what is none. Nothing is opened yet."""
+    """An engine for the URL of a database; FileError for what is none. Of SQLite, the file is made if there is none."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -40,6 +41,8 @@ def connect(url: str) -> Engine:
     except ModuleNotFoundError as error:
         raise FileError(f"{database_name(parsed)}: needs the Python package {error.name}; install it") from error
     if engine.dialect.name == "sqlite":
+        if parsed.database and not parsed.database.startswith("file:"):
+            _for_us_alone(parsed.database)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
     return engine
@@ -57,6 +60,12 @@ def database_name(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
+def unusable(url: URL, error: Exception) -> FileError:
+    """What to say of one of DATABASE_ERRORS."""
+    reason = " ".join(str(getattr(error, "orig", error)).split())
+    return FileError(f"{database_name(url)}: cannot be used ({reason}); give the URL of a database that can be written")
+
+
 def keep_log(engine: Engine) -> None:
     """Let SQLite write ahead into a log: readers and a writer need not wait for each other. The file remembers it."""
     if engine.dialect.name != "sqlite":
@@ -71,6 +80,12 @@ def keep_log(engine: Engine) -> None:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_WAIT_S)
+
+
+def _for_us_alone(path: str) -> None:
+    """Make a new database readable for nobody else on the machine; it holds names and comments."""
+    with suppress(OSError):  # it is there, or it cannot be made: SQLite says why
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _in_memory(url: URL) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from q2d2.listen.store.engines import DATABASE_ERRORS, connect, database_name, keep_log
+from q2d2.listen.store.engines import DATABASE_ERRORS, connect, keep_log, unusable
 from q2d2.listen.store.migrating import migrate
 from q2d2.listen.store.ratings import Store
-from q2d2.opening import FileError
 
 
 def open_store(url: str) -> Store:
@@ -19,9 +18,7 @@ def open_store(url: str) -> Store:
         keep_log(engine)
     except DATABASE_ERRORS as error:
         engine.dispose()
-        reason = " ".join(str(getattr(error, "orig", error)).split())
-        hint = "give the URL of a database that can be written"
-        raise FileError(f"{database_name(engine.url)}: cannot be used as a database ({reason}); {hint}") from error
+        raise unusable(engine.url, error) from error
     except BaseException:
         engine.dispose()
         raise

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import BindParameter, Column, Connection, Engine, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from q2d2.listen.store.engines import database_name, writing
+from q2d2.listen.store.engines import DATABASE_ERRORS, database_name, unusable, writing
 from q2d2.listen.store.schema import answers, raters, study, submissions
 from q2d2.opening import FileError
 
@@ -45,6 +45,15 @@ class Rater(NamedTuple):
     started_at: datetime | None
     trained_at: datetime | None
     finished_at: datetime | None
+
+
+class Score(NamedTuple):
+    """What a listener gave one condition."""
+
+    condition: str
+    score: float
+    position: int  # where the listener had it: 1 = A, 2 = B, ...
+    plays: int = 0  # how often it was switched to
 
 
 class Row(NamedTuple):
@@ -86,7 +95,10 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Close it; FileError for what the database did not do."""
         self.close()
+        if isinstance(error, DATABASE_ERRORS):
+            raise unusable(self._engine.url, error) from error
 
     def close(self) -> None:
         self._engine.dispose()
@@ -132,15 +144,9 @@ class Store:
 
     def save(self, rater: int, trial: int, condition: str, score: float, position: int, plays: int = 0) -> None:
         """Keep a score, instead of an earlier one. ClosedError if the trial is submitted, ValueError for no number."""
-        if not math.isfinite(score):
-            raise ValueError(f"{score} is not a score")
-        place = {"rater": rater, "trial": trial, "condition": condition}
-        values = {"score": score, "position": position, "plays": plays, "saved_at": _now()}
         with self._turn(rater) as connection:
             _check_open(connection, rater, trial)
-            here = {f"in_{key}": value for key, value in place.items()}
-            if not connection.execute(_CHANGE, here | values).rowcount:
-                connection.execute(insert(answers), place | values)
+            _put(connection, rater, trial, Score(condition, score, position, plays))
 
     def answers(self, rater: int, trial: int) -> dict[str, float]:
         """Condition -> score, as far as there are any, in the order in which the listener has them."""
@@ -148,12 +154,19 @@ class Store:
             rows = connection.execute(_ANSWERS, {"in_rater": rater, "in_trial": trial})
             return {row.condition: row.score for row in rows}
 
-    def submit(self, rater: int, trial: int, seconds: float | None, comment: str = "") -> None:
-        """Close a trial on which `seconds` were spent, None if nobody knows; ClosedError if it is closed already."""
+    def submit(
+        self, rater: int, trial: int, seconds: float | None, comment: str = "", scores: Sequence[Score] = ()
+    ) -> None:
+        """Close a trial on which `seconds` were spent, None if nobody knows; ClosedError if it is closed already.
+
+        `scores` are kept instead of earlier ones in the same step: what a listener confirms is what is there.
+        """
         if seconds is not None and not math.isfinite(seconds):
             raise ValueError(f"{seconds} is not a duration")
         with self._turn(rater) as connection:
             _check_open(connection, rater, trial)
+            for score in scores:
+                _put(connection, rater, trial, score)
             text = comment.replace("\0", "")  # which PostgreSQL has no place for
             values = {"rater": rater, "trial": trial, "seconds": seconds, "comment": text, "submitted_at": _now()}
             connection.execute(insert(submissions), values)
@@ -200,6 +213,16 @@ def _invite(connection: Connection, name: str | None) -> Rater:
     key = connection.execute(insert(raters).values(name=name)).inserted_primary_key
     assert key is not None  # as after every single insert
     return Rater(key.number, name, None, None, None)
+
+
+def _put(connection: Connection, rater: int, trial: int, given: Score) -> None:
+    if not math.isfinite(given.score):
+        raise ValueError(f"{given.score} is not a score")
+    place = {"rater": rater, "trial": trial, "condition": given.condition}
+    values = {"score": given.score, "position": given.position, "plays": given.plays, "saved_at": _now()}
+    here = {f"in_{key}": value for key, value in place.items()}
+    if not connection.execute(_CHANGE, here | values).rowcount:
+        connection.execute(insert(answers), place | values)
 
 
 def _check_open(connection: Connection, rater: int, trial: int) -> None:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from q2d2.console import UsageError
+from q2d2.console import UsageError, counted
 from q2d2.listen.protocols import ANCHORS, PROTOCOLS, ProtocolName
-from q2d2.listen.stimuli.building import Blueprint, Created, Page, build, common_rate_hz
+from q2d2.listen.stimuli.building import Blueprint, Created, Page, build, highest_rate_hz
 from q2d2.listen.stimuli.matching import Item
 from q2d2.listen.stimuli.preparing import Preparation
 from q2d2.listen.stimuli.trials import check_systems, trials
@@ -48,7 +48,6 @@ def import_study(
     training: int = 0,
     align: bool = False,
     keep_levels: bool = True,
-    seed: int = 0,
 ) -> Created:
     """Make a study in the new folder `out`; what cannot be made leaves nothing behind.
 
@@ -65,10 +64,10 @@ def import_study(
     protocol = _PROTOCOLS[chosen[0].kind]
     pages = _pages(config, chosen, protocol, Path(os.path.abspath(root or Path(os.path.abspath(config)).parent.parent)))
     if not 0 <= training <= len(pages):
-        raise UsageError(f"of {len(pages)} pages, {training} cannot be for training")
+        raise UsageError(f"of {counted(len(pages), 'page')}, {training} cannot be for training")
     title = _text(loaded.get("testname")) or PROTOCOLS[protocol].title
-    blueprint = Blueprint(title, protocol, tuple(pages[0].item.systems), pages, pages[:training], seed)
-    rate_hz = common_rate_hz(page.item.reference for page in pages)
+    blueprint = Blueprint(title, protocol, tuple(pages[0].item.systems), pages, pages[:training])
+    rate_hz = highest_rate_hz(page.item.reference for page in pages)
     made = build(out, blueprint, Preparation(rate_hz, align, keep_levels))
     return Created(made.study, notes + made.notes)
 
