@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write to, which then takes the place of `path`; if anything fails, `path` stays as it was."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        if not path.parent.is_dir():  # said of the temporary name, it would puzzle
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder; make it first", str(path.parent))
         temporary.touch(exist_ok=False)
         usual = temporary.stat().st_mode
         yield temporary

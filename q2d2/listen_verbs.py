@@ -4,12 +4,13 @@ No `from __future__ import annotations` here: tyro reads the types.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from q2d2.console import UsageError, counted, say
 from q2d2.listen.address import Address
@@ -17,6 +18,7 @@ from q2d2.verbs import Device, Model, Switch, Verb, _load
 
 if TYPE_CHECKING:
     from q2d2.listen.creating import Created
+    from q2d2.listen.stimuli.lining_up import Timing
     from q2d2.listen.store import Store
     from q2d2.listen.study import Study
 
@@ -61,7 +63,7 @@ class Create(Verb):
     """the folder for the study"""
     reference: Annotated[Path, arg(metavar="DIR")]
     """the originals"""
-    system: Annotated[tuple[str, ...], arg(metavar="NAME=DIR ...")]
+    system: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="NAME=DIR ...")]
     """a name for the report and a folder, for each system"""
     protocol: Literal["mushra", "cmos-q", "cmos-p", "ab", "abx"] = "mushra"
     """what listeners are asked"""
@@ -71,28 +73,34 @@ class Create(Verb):
     """with what a CMOS study compares"""
     mid_anchor: Switch = False
     """a 7 kHz anchor beside that of 3.5 kHz"""
+    no_anchor: Switch = False
+    """none at all, unlike BS.1534: for speech of 8 kHz, which has nothing above them"""
     items: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """at most so many recordings, drawn by the seed"""
     training: Annotated[int, arg(metavar="N")] = 1
     """recordings to practise on"""
     align: Switch = False
     """shift files that lag their reference, instead of refusing them"""
+    trust_timing: Switch = False
+    """neither refuse nor shift what seems to lag, or to be another recording"""
     keep_levels: Switch = False
     """leave loudness as it is, instead of matching it to the reference's"""
     seed: int = 0
     """of the draw of recordings"""
 
     def run(self) -> int:
+        if self.no_anchor and self.mid_anchor:
+            raise UsageError("--no-anchor and --mid-anchor contradict each other; leave one of them out")
         made = _part("creating").create(
             self.out,
             self.reference,
-            _systems(self.system),
+            _systems(chain(*self.system)),
             self.protocol,
             title=self.title,
             baseline=self.baseline,
-            anchors=("anchor35", "anchor70") if self.mid_anchor else ("anchor35",),
+            anchors=() if self.no_anchor else ("anchor35", "anchor70") if self.mid_anchor else ("anchor35",),
             training=self.training,
-            align=self.align,
+            timing=_timing(self.align, self.trust_timing),
             keep_levels=self.keep_levels,
             seed=self.seed,
             items=self.items,
@@ -119,6 +127,8 @@ class Import(Verb):
     """pages to practise on, which are rated as well"""
     align: Switch = False
     """shift files that lag their reference, instead of refusing them"""
+    trust_timing: Switch = False
+    """neither refuse nor shift what seems to lag, or to be another recording"""
     match_levels: Switch = False
     """bring every sound to its reference's loudness, instead of leaving levels as they are"""
 
@@ -128,7 +138,7 @@ class Import(Verb):
             self.out,
             self.root,
             training=self.training,
-            align=self.align,
+            timing=_timing(self.align, self.trust_timing),
             keep_levels=not self.match_levels,
         )
         return _made(made, self.out)
@@ -145,7 +155,7 @@ class Invite(Verb):
     """a study"""
     raters: Annotated[int, arg(metavar="N")] = 0
     """so many new listeners without names"""
-    names: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
+    names: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="NAME ...")] = ()
     """new listeners with names, which only links and exports show"""
     url: Annotated[str, arg(metavar="URL")] = "http://127.0.0.1:8000"
     """what the links begin with: how q2d2 listen serve is reached"""
@@ -159,7 +169,7 @@ class Invite(Verb):
         rating = _part("rating")
         _, store = _open(self.study, self.database)
         with store:
-            new = [*self.names, *[None] * self.raters]
+            new = [*chain(*self.names), *[None] * self.raters]
             for rater in store.invite(new) if new else store.raters():
                 name = rater.name or f"listener {rater.number}"
                 print(f"{name}\t{rating.link(self.study, rater.number, self.url)}")
@@ -185,10 +195,10 @@ class Serve(Verb):
         study, store = _open(self.study, self.database)
         with store:
             raters = store.raters()
-            if not raters:
-                say(f"nobody is invited yet: q2d2 listen invite {self.study} --raters 10")
 
             def ready(base_url: str) -> None:
+                if not raters:
+                    say(f"nobody is invited yet: q2d2 listen invite {self.study} --raters 10 --url {base_url}")
                 finished = sum(rater.finished_at is not None for rater in raters)
                 trials = (
                     f"{counted(len(study.trials), 'trial')}, {counted(len(raters), 'listener')}, {finished} finished"
@@ -265,7 +275,7 @@ class Report(Verb):
         for folder in self.studies:
             study, store = _open(folder, self.database)
             with store:
-                rated.append((study, export.frame(study, store)))
+                rated.append(report.Rated(str(folder), study, export.frame(study, store)))
         describe = None if self.describe is None else report.read_descriptions(self.describe)
         report.report(rated, self.out, screening=not self.no_screening, describe=describe, progress=say)
         say(f"{self.out / 'report.md'}: written, with its tables and plots")
@@ -316,7 +326,7 @@ def _open(folder: Path, database: str | None) -> "tuple[Study, Store]":
     return study, store
 
 
-def _systems(given: Sequence[str]) -> dict[str, Path]:
+def _systems(given: Iterable[str]) -> dict[str, Path]:
     """NAME=DIR, each once."""
     systems: dict[str, Path] = {}
     for text in given:
@@ -329,9 +339,17 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
     return systems
 
 
+def _timing(align: bool, trust: bool) -> "Timing":
+    if align and trust:
+        raise UsageError("--align and --trust-timing contradict each other; leave one of them out")
+    return "align" if align else "trust" if trust else "check"
+
+
 def _made(made: "Created", out: Path) -> int:
     for note in made.notes:
         say(note)
-    trials = f"{counted(len(made.study.trials), 'trial')} of {made.study.protocol.title.lower()}"
+    trials = (
+        f"{counted(len(made.study.trials), 'trial')} of {made.study.protocol_name}, {', '.join(made.study.systems)}"
+    )
     say(f"{out}: {trials}; next: q2d2 listen invite {out} --raters 10")
     return 0

@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from q2d2.benchmark.measure import Setting
 from q2d2.benchmark.rows import Line, varying
+from q2d2.plotting import INK, PALE
 
-INK, PALE = "#26323f", "#8b97a3"
 # Okabe and Ito's, which differ for colour-blind eyes as well
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c99", "#5c6b73")
 MARKERS = "osD^vPX*"

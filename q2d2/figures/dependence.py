@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from q2d2.analyze.dependence import Dependence
 from q2d2.figures.measuring import PairDependence
-from q2d2.figures.style import BLUE, GREEN, INK, SMALL, VERMILION, caption, dress, new_figure
+from q2d2.figures.style import SMALL, caption, dress
+from q2d2.plotting import BLUE, GREEN, INK, VERMILION, new_figure
 
 ASIDE = 0.17  # of the distance of two pairs: what stands beside each other at one pair
 

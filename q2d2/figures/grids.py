@@ -19,7 +19,7 @@ from q2d2.analyze.dependence import cosets
 from q2d2.analyze.distortion import SECOND_MOMENTS, granular_gain_db
 from q2d2.cells import voronoi_cells
 from q2d2.evaluate.metrics.base import package
-from q2d2.figures.style import BLUE, INK, PALE, SMALL, TITLE, caption, new_figure
+from q2d2.figures.style import SMALL, TITLE, caption
 from q2d2.grid import (
     BCCGrid,
     FCCGrid,
@@ -29,6 +29,7 @@ from q2d2.grid import (
     RegularHexagonalGrid,
     RhombicGrid,
 )
+from q2d2.plotting import BLUE, INK, PALE, new_figure
 
 SHOWN: tuple[tuple[str, Grid], ...] = (
     ("rectangular", RectangularGrid((9, 9))),

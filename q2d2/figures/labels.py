@@ -14,7 +14,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox, BboxBase
 
-from q2d2.figures.style import INK, SMALL, settle
+from q2d2.figures.style import SMALL, settle
+from q2d2.plotting import INK
 
 
 class Named(NamedTuple):

@@ -16,7 +16,8 @@ from q2d2.evaluate.metrics import METRICS, Score
 from q2d2.evaluate.rows import Row
 from q2d2.evaluate.tables import bootstrap_interval, by_system
 from q2d2.figures.labels import Named, name_points
-from q2d2.figures.style import INK, PALE, SERIES, SMALL, caption, dress, new_figure
+from q2d2.figures.style import SERIES, SMALL, caption, dress
+from q2d2.plotting import INK, PALE, new_figure
 
 # What is drawn of what the rows have: beside the original, then by one signal alone
 SHOWN = ("pesq_wb", "stoi", "visqol", "utmos", "distill_mos", "dnsmos_p808")

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from q2d2.analyze.distortion import SECOND_MOMENTS, gaussian_limit_db, granular_gain_db
 from q2d2.figures.measuring import CUBIC, Curves
-from q2d2.figures.style import INK, PALE, SMALL, TILINGS, caption, dress, new_figure
+from q2d2.figures.style import SMALL, TILINGS, caption, dress
+from q2d2.plotting import INK, PALE, new_figure
 
 GAUSSIAN = "Gaussian samples"  # the source whose bound is known
 

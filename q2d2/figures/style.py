@@ -1,7 +1,4 @@
-"""How all figures look: colours that colour-blind readers tell apart, sizes of letters, and how a figure is saved.
-
-The colours are Okabe and Ito's; nothing is told by them alone, but by a marker or a name as well.
-"""
+"""How the figures of this package look, with the colours of `plotting`: tilings, letters, and how one is saved."""
 
 from __future__ import annotations
 
@@ -13,13 +10,10 @@ from typing import NamedTuple
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from q2d2.atomic import write_whole
+from q2d2.plotting import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, png
 
-DPI = 110
-INK, PALE, FAINT = "#26323f", "#8b97a3", "#dfe4e9"
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#a8588c", "#e69f00", "#56b4e9"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#7a6a4f")
 TITLE, LABEL, SMALL = 12, 10.5, 9  # points
 
@@ -40,11 +34,6 @@ TILINGS = {
     "bcc": Look("BCC (3-D)", GREEN, "^"),
     "fcc": Look("FCC (3-D)", PURPLE, "v"),
 }
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """A white one, in inches; constrained layout keeps its parts from covering each other."""
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
 
 
 def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
@@ -71,15 +60,6 @@ def settle(figure: Figure) -> None:
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
-
-
-def png(figure: Figure) -> bytes:
-    """With a palette of 256 colours: a third of the bytes, and nobody sees it."""
-    whole, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(whole, format="png")
-    image = Image.open(whole).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 def pdf(figure: Figure) -> bytes:

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from q2d2.analyze import utilization
 from q2d2.cells import voronoi_cells
-from q2d2.figures.style import INK, LABEL, SMALL, TITLE, VERMILION, caption, new_figure
+from q2d2.figures.style import LABEL, SMALL, TITLE, caption
 from q2d2.grid import Grid
+from q2d2.plotting import INK, VERMILION, new_figure
 
 COLUMNS = 6
 RATIO = 32  # the colours end at so many times the uniform share, and at its reciprocal

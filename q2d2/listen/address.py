@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: tyro reads the types.
 """
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -66,3 +67,9 @@ class Address:
         for path in (self.certificate, self.private_key):
             if path is not None and not path.is_file():
                 raise FileError(f"{path}: is not a file; give a certificate and its private key as PEM")
+        if self.certificate is not None:
+            try:
+                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self.certificate, self.private_key)
+            except (ssl.SSLError, OSError) as error:
+                both = f"{self.certificate} and {self.private_key}"
+                raise FileError(f"{both}: are no certificate and its private key as PEM ({error})") from error

@@ -14,6 +14,7 @@ import numpy as np
 from q2d2.console import UsageError, counted
 from q2d2.listen.protocols import PROTOCOLS, ProtocolName
 from q2d2.listen.stimuli.building import Blueprint, Created, Page, build, highest_rate_hz
+from q2d2.listen.stimuli.lining_up import Timing
 from q2d2.listen.stimuli.matching import matched
 from q2d2.listen.stimuli.preparing import Preparation
 from q2d2.listen.stimuli.trials import baseline_of, check_systems, trials
@@ -33,7 +34,7 @@ def create(
     baseline: str | None = None,
     anchors: Sequence[str] = ("anchor35",),
     training: int = 1,
-    align: bool = False,
+    timing: Timing = "check",
     keep_levels: bool = False,
     seed: int = 0,
     items: int | None = None,
@@ -57,7 +58,7 @@ def create(
     rated, practised, notes = _drawn(pages, items, training, seed)
     rate_hz = highest_rate_hz(page.item.reference for page in (*rated, *practised))
     blueprint = Blueprint(title or PROTOCOLS[protocol].title, protocol, names, tuple(rated), tuple(practised), baseline)
-    made = build(out, blueprint, Preparation(rate_hz, align, keep_levels))
+    made = build(out, blueprint, Preparation(rate_hz, timing, keep_levels))
     return Created(made.study, found.notes + notes + made.notes)
 
 

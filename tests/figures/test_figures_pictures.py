@@ -7,6 +7,7 @@ import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 from PIL import Image
 
+from q2d2 import plotting
 from q2d2.analyze import distortion
 from q2d2.analyze.dependence import Dependence
 from q2d2.evaluate.rows import Row
@@ -190,7 +191,7 @@ def test_the_original_is_a_line_where_its_score_is_not_the_perfect_one():
 
 
 def test_names_cover_neither_each_other_nor_points_nor_the_frame():
-    figure = style.new_figure(5.0, 4.0)
+    figure = plotting.new_figure(5.0, 4.0)
     axes = figure.subplots()
     places = [(0.5, 0.5), (0.55, 0.5), (0.5, 0.57), (0.97, 0.5), (0.5, 0.98), (0.45, 0.54)]
     axes.set_xlim(0, 1)

@@ -27,7 +27,7 @@ def quick(monkeypatch):
     """Less of everything that is only measured more exactly."""
     monkeypatch.setattr(drawing, "FRAMES", 100)
     monkeypatch.setattr(measuring, "curves", partial(measuring.curves, bits=(2.0,)))
-    monkeypatch.setattr(style, "DPI", 30)
+    monkeypatch.setattr(plotting, "DPI", 30)
     monkeypatch.setattr(style, "pdf", lambda figure: b"%PDF")
     monkeypatch.setattr(drawing, "grids_figure", lambda: Figure((1, 1)))  # has its own tests
     monkeypatch.setattr(measuring, "BASELINE", replace(measuring.BASELINE, surrogates=3))

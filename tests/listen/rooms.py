@@ -21,11 +21,11 @@ class Room:
     def __init__(self, browser: Any, folder: Path, study: Study, store: Store, url: str) -> None:
         self.browser, self.folder, self.study, self.store, self.url = browser, folder, study, store, url
 
-    def sit(self, number: int) -> Any:
+    def sit(self, number: int, **how: Any) -> Any:
         """The first page that counts, of a listener who has been through the training."""
         self.store.start(number)
         self.store.finish_training(number)
-        page = self.enter(number)
+        page = self.enter(number, **how)
         ready(page)
         return page
 

@@ -164,7 +164,7 @@ def test_training_items_are_rated_only_if_there_are_few(folders: Path, items: in
 
 
 def test_rates_meet_at_the_references_highest(folders: Path) -> None:
-    write(folders / "ref/a.wav", audio.resample(noise(0), RATE_HZ, 8000), 8000)
+    write(folders / "ref/a.wav", audio.resample(noise(0), RATE_HZ, 12_000), 12_000)
     write(folders / "one/a.flac", audio.resample(noise(0), RATE_HZ, 48_000), 48_000)
     study = make(folders, training=0)
     assert study.sample_rate_hz == RATE_HZ
@@ -178,7 +178,7 @@ def test_align_shifts_what_lags(folders: Path) -> None:
         make(folders)
     assert not (folders / "study").exists()
     systems = {name: folders / name for name in ("one", "two")}
-    made = create(folders / "study", folders / "ref", systems, "mushra", align=True, keep_levels=True, training=0)
+    made = create(folders / "study", folders / "ref", systems, "mushra", timing="align", keep_levels=True, training=0)
     trial = next(trial for trial in made.study.trials if trial.item == "a")
     np.testing.assert_array_equal(sound(folders / "study", trial.stimuli["two"]), late[480:][:SAMPLES])
     assert any("a.wav" in note and "shifted" in note for note in made.notes)

@@ -84,13 +84,67 @@ def test_a_slider_that_is_dragged_or_only_pressed_is_rated(room: Room) -> None:
 
 def test_next_asks_once_where_nothing_is_as_good_as_the_reference(room: Room) -> None:
     page = room.sit(1)
-    for letter in "ABCD":
-        page.focus(f"#score-{letter}")
+    for letter in "abcd":
+        page.keyboard.press(letter)
         page.keyboard.press("Enter")
     page.click("#next")
     assert "does none deserve 100" in page.inner_text("#hint")
     page.click("#next")
     turn(page, "2")
+
+
+@pytest.mark.parametrize(("room", "unheard"), [("mushra", "B, D"), ("abx", "B, X")], indirect=["room"])
+def test_nobody_goes_on_without_having_heard_everything(room: Room, unheard: str) -> None:
+    page = room.sit(1)
+    if room.study.protocol_name == "abx":
+        page.click("label >> text=X is A")
+        page.keyboard.press("a")
+    else:
+        for letter in "ABCD":
+            page.focus(f"#score-{letter}")
+            page.keyboard.press("End")
+        page.keyboard.press("a")
+        page.keyboard.press("c")
+    page.click("#next")
+    assert page.inner_text("#hint") == f"Not heard yet: {unheard}."
+    for key in unheard.lower().split(", "):
+        page.keyboard.press(key)
+    page.click("#next")
+    turn(page, "2")
+
+
+def test_what_was_rated_before_the_page_was_left_has_been_heard(room: Room) -> None:
+    page = room.sit(1)
+    for letter in "abcd":
+        page.keyboard.press(letter)
+        page.keyboard.press("End")
+    saved(page)
+    page.evaluate("sessionStorage.clear()")
+    page.close()
+    page = room.enter(1)
+    ready(page)
+    page.click("#next")
+    turn(page, "2")
+
+
+def test_a_finger_that_scrolls_the_page_rates_nothing(room: Room) -> None:
+    page = room.sit(1, **PHONE)
+    page.tap("#score-D")
+    saved(page)
+    before = [outputs(page), page.evaluate("scrollY"), room.store.rows(submitted_only=False)]
+    assert before[0][3] == "50, fair"
+    fingers = page.context.new_cdp_session(page)
+    for letter in "DC":
+        box = page.locator(f"#score-{letter}").bounding_box()
+        x, y = box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2
+        fingers.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for step in range(1, 13):
+            moved = [{"x": x, "y": y - 15 * step}]
+            fingers.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": moved})
+        fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function(f"scrollY > {before[1]}")
+    page.wait_for_timeout(300)  # longer than anything waits before it is saved
+    assert [outputs(page), room.store.rows(submitted_only=False)] == [before[0], before[2]]
 
 
 @pytest.mark.parametrize("room", ["cmos-q", "abx"], indirect=True)
@@ -103,9 +157,9 @@ def test_pairs(room: Room) -> None:
         ready(page)
         page.click("#next")
         assert page.inner_text("#hint") == "Choose one of the answers."
-        for key in "ab":
+        for key in "abx" if room.study.protocol_name == "abx" else "ab":
             page.keyboard.press(key)
-            assert page.get_attribute(f'[data-hear="{key.upper()}"]', "aria-pressed") == "true"
+            assert page.get_attribute(f'[data-hear="{key if key == "x" else key.upper()}"]', "aria-pressed") == "true"
         page.click(f"label >> text={labels[room.study.protocol_name]}")
         assert page.inner_text("#hint") == ""
         saved(page)
@@ -117,7 +171,7 @@ def test_pairs(room: Room) -> None:
         right = planned.order[1] == (planned.x or second)
         row = next(row for row in room.store.rows() if row.trial == planned.trial)
         wrong = -1.0 if room.study.protocol_name == "cmos-q" else 0.0
-        assert (row.score, row.plays) == (1.0 if right else wrong, 2)
+        assert (row.score, row.plays) == (1.0 if right else wrong, 3 if room.study.protocol_name == "abx" else 2)
     assert found == []
 
 

@@ -11,13 +11,14 @@ from PIL import Image
 from simulated_raters import MOMENT, Panel, frame_of, ratings, study_of
 
 from q2d2.listen.protocols import REFERENCE
-from q2d2.listen.report import Described, read_descriptions, report
+from q2d2.listen.report import Described, Rated, Report, read_descriptions, report
 from q2d2.listen.report.document import latex, markdown
-from q2d2.listen.report.plots import draw, png
+from q2d2.listen.report.plots import draw
 from q2d2.listen.report.records import summary_csv
 from q2d2.listen.report.results import analyse
 from q2d2.listen.report.tables import raters_table, table_5, table_6
 from q2d2.opening import FileError
+from q2d2.plotting import png
 from q2d2.tabular import DASH
 
 SYSTEMS = ("Q2D2 & more", "DAC_9", "WavTokenizer")
@@ -41,6 +42,10 @@ def cmos():
         truth = {SYSTEMS[0]: 0.0, SYSTEMS[1]: 0.0, SYSTEMS[2]: worse, REFERENCE: 0.5}
         pairs.append((study, ratings(study, truth, Panel(raters=5, bias=0.2, noise=0.8))))
     return pairs
+
+
+def reported(pairs, out: Path, **settings) -> Report:
+    return report([Rated(f"folder of {study.title}", study, frame) for study, frame in pairs], out, **settings)
 
 
 def cells(table):
@@ -68,11 +73,11 @@ def check_latex(text):
 def test_a_report_of_a_mushra_study(mushra, tmp_path: Path):
     study, frame = mushra
     said: list[str] = []
-    found = report([mushra], tmp_path / "new" / "out", describe=DESCRIPTIONS, progress=said.append)
+    found = reported([mushra], tmp_path / "new" / "out", describe=DESCRIPTIONS, progress=said.append)
     names = ["report.md", "tables.tex", "summary.csv", "tests.csv", "mushra.png"]
     assert [path.name for path in found.files] == names
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(names)
-    assert said == ["Simulated: listeners 9, left out by screening 1"]
+    assert said == ["folder of Simulated: 9 listeners, 1 left out by screening"]
     text = (tmp_path / "new" / "out" / "report.md").read_text(encoding="utf-8")
     for part in ("# Listening test\n", "(mushra.png)", "Left out: 1 of 9", "8 listeners, where", "| left out[^"):
         assert part in text
@@ -123,7 +128,7 @@ def test_table_6_joins_two_studies(cmos):
 def test_several_studies_share_a_report(cmos, mushra, tmp_path: Path):
     titled = study_of("cmos-q", SYSTEMS, items=2, title="Other speech")
     again = (titled, ratings(titled, dict.fromkeys((*SYSTEMS, REFERENCE), 0.0), Panel(raters=3, noise=0.8, bias=0)))
-    found = report([*cmos, mushra, again], tmp_path)
+    found = reported([*cmos, mushra, again], tmp_path)
     pictures = [path.name for path in found.files[4:]]
     assert pictures == ["cmos-p.png", "cmos-q-1.png", "mushra.png", "cmos-q-2.png"]
     text = (tmp_path / "report.md").read_text()
@@ -137,7 +142,7 @@ def test_several_studies_share_a_report(cmos, mushra, tmp_path: Path):
 def test_pairs_are_counted(protocol, tmp_path: Path):
     study = study_of(protocol, ("one", "two"), items=4)
     frame = ratings(study, {REFERENCE: 1.0, "one": 0.9, "two": 0.0}, Panel(raters=4, bias=0.3, noise=0.8))
-    found = report([(study, frame)], tmp_path)
+    found = reported([(study, frame)], tmp_path)
     assert found.files[-1].name == f"{protocol}.png"
     for line in lines_of(summary_csv(found.results)):
         trials = [
@@ -154,7 +159,7 @@ def test_one_listener_with_one_trial_makes_a_report_without_intervals(tmp_path: 
     study = study_of("mushra", ("one", "two"), items=3)
     frame = frame_of(study, [(1, 0, name, 95.0, 1) for name in (REFERENCE, "one", "two")])
     frame["seconds"] = float("nan")
-    report([(study, frame)], tmp_path)
+    reported([(study, frame)], tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| one | 95.00[^" in text and "a single rating, so no interval" in text
     assert "1 listener stopped early" in text and "not recorded" in text and "nan" not in text
@@ -164,7 +169,7 @@ def test_one_listener_with_one_trial_makes_a_report_without_intervals(tmp_path: 
 @pytest.mark.parametrize("protocol", ["cmos-q", "ab", "abx"])
 def test_one_rating_of_a_pair_is_a_report(protocol, tmp_path: Path):
     study = study_of(protocol, ("one", "two"), items=1, reference=False)
-    report([(study, frame_of(study, [(1, 0, "two", 0.0, 1)]))], tmp_path)
+    reported([(study, frame_of(study, [(1, 0, "two", 0.0, 1)]))], tmp_path)
     assert "nan" not in (tmp_path / "report.md").read_text()
 
 
@@ -173,7 +178,7 @@ def test_without_submitted_ratings_nothing_is_written(mushra, tmp_path: Path):
     unsent = frame.assign(submitted_at=frame["submitted_at"].mask(frame["rater"] > 0))
     for empty in (frame[:0], unsent):
         with pytest.raises(FileError, match="Simulated: no listener has submitted"):
-            report([(study, empty)], tmp_path / "out")
+            reported([(study, empty)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
     later = unsent["submitted_at"].where(frame["rater"] != 2, MOMENT + timedelta(days=1))
     assert set(analyse(study, frame.assign(submitted_at=later)).submitted["rater"]) == {2}
@@ -194,7 +199,7 @@ def test_ratings_that_cannot_be_used_are_refused(mushra):
 def test_the_table_of_listeners_has_everyone(mushra):
     rows = cells(raters_table(analyse(*mushra)))
     assert list(rows) == [str(number) for number in range(1, 10)]
-    assert rows["1"] == ["8", "48", "21", "counts"] and rows["9"][-1] == "left out"
+    assert rows["1"] == ["8", "48", "0", "21", "counts"] and rows["9"][-1] == "left out"
 
 
 def test_names_may_be_anything(tmp_path: Path):
@@ -219,8 +224,27 @@ def test_pictures_are_small_and_show_every_condition():
 
 def test_descriptions_are_read(tmp_path: Path):
     path = tmp_path / "systems.csv"
-    path.write_text("\ufeffname,kbps,nq,tokens_per_second,note\nQ2D2,3.3,1,166.5,ours\n", encoding="utf-8")
-    assert read_descriptions(path) == {"Q2D2": Described(3.3, 1, 166.5)}
+    lines = ["\ufeffname,kbps,nq,tokens_per_second,note", "Q2D2,3.3,1,166.5,ours", "opus,6,,,"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert read_descriptions(path) == {"Q2D2": Described(3.3, 1, 166.5), "opus": Described(6.0, None, None)}
+
+
+def test_what_has_no_tokens_has_dashes_and_what_is_in_no_study_is_said(mushra, tmp_path: Path):
+    described = {"DAC_9": Described(6.0, None, None), "DAC": Described(9.0, 9, 900)}
+    assert cells(table_5(analyse(*mushra), described))["DAC_9"][:3] == ["6 kbps", DASH, DASH]
+    said: list[str] = []
+    reported([mushra], tmp_path, describe=described, progress=said.append)
+    assert said[1:] == ["no study has a system called DAC, which is described"]
+
+
+def test_ratings_of_sounds_that_were_not_played_are_said(tmp_path: Path):
+    study = study_of("ab", ("one", "two"), items=4, reference=False)
+    rows = [(1, 0, "two", 1.0, 1), (1, 1, "two", 1.0, 1), (2, 0, "two", 1.0, 1)]
+    frame = frame_of(study, rows)
+    frame["plays"] = [2, 0, 0]
+    reported([(study, frame)], tmp_path)
+    assert "2 ratings of sounds that the listener had not played" in (tmp_path / "report.md").read_text()
+    assert {name: row[2] for name, row in cells(raters_table(analyse(study, frame))).items()} == {"1": "1", "2": "1"}
 
 
 @pytest.mark.parametrize(
@@ -266,7 +290,7 @@ def test_ratings_of_a_real_database_are_reported(tmp_path: Path):
                     store.save(rater.number, trial, condition, score, place)
                 if (rater.number, trial) != (3, 2):  # the last page is not handed in
                     store.submit(rater.number, trial, seconds=30.0)
-        found = report([(study, frame(study, store, submitted_only=False))], tmp_path / "out")
+        found = reported([(study, frame(study, store, submitted_only=False))], tmp_path / "out")
     [result] = found.results
     assert {one.condition: (one.mean, one.ratings, one.raters) for one in result.estimates} == {
         REFERENCE: (100, 8, 3),

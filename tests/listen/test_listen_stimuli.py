@@ -15,7 +15,7 @@ from q2d2.audio import AudioError
 from q2d2.console import UsageError
 from q2d2.listen.stimuli.anchors import low_pass
 from q2d2.listen.stimuli.levels import PEAK, equally_loud, lowered
-from q2d2.listen.stimuli.lining_up import lined_up
+from q2d2.listen.stimuli.lining_up import Timing, lined_up
 from q2d2.listen.stimuli.matching import Item
 from q2d2.listen.stimuli.preparing import Preparation, prepared, summary
 from q2d2.listen.stimuli.trials import baseline_of, check_systems, trials
@@ -95,14 +95,21 @@ def test_all_are_lowered_alike() -> None:
     np.testing.assert_array_equal(lowered(low, 1.0)["quiet"], low["quiet"])
 
 
-@pytest.mark.parametrize(("sample_rate_hz", "delay_s"), [(8000, -0.03), (16_000, 0.03), (16_000, -0.03)])
+TIMINGS: tuple[Timing, ...] = ("check", "align", "trust")
+
+
+@pytest.mark.parametrize(
+    ("sample_rate_hz", "delay_s"), [(8000, -0.03), (16_000, 0.03), (16_000, -0.09), (16_000, 0.09)]
+)
 def test_what_lags_is_refused_or_shifted(sample_rate_hz: int, delay_s: float) -> None:
     wav = make_speech_like(1.5, sample_rate_hz)
     delay = round(delay_s * sample_rate_hz)
     moved = np.pad(wav, (delay, 0))[: len(wav)] if delay > 0 else np.pad(wav[-delay:], (0, -delay))
-    with pytest.raises(AudioError, match=f"^a/b.wav: is 30 ms {'after' if delay > 0 else 'before'} .* --align"):
-        lined_up(wav, moved, sample_rate_hz, "a/b.wav", align=False)
-    sound, shift = lined_up(wav, moved, sample_rate_hz, "a/b.wav", align=True)
+    with pytest.raises(
+        AudioError, match=f"^a/b.wav: is {1000 * abs(delay_s):.0f} ms {'after' if delay > 0 else 'before'} .* --align"
+    ):
+        lined_up(wav, moved, sample_rate_hz, "a/b.wav")
+    sound, shift = lined_up(wav, moved, sample_rate_hz, "a/b.wav", "align")
     assert shift == delay and sound.shape == wav.shape
     inner = slice(abs(delay), -abs(delay))  # what was cut off does not come back
     np.testing.assert_array_equal(sound[inner], wav[inner])
@@ -111,8 +118,8 @@ def test_what_lags_is_refused_or_shifted(sample_rate_hz: int, delay_s: float) ->
 def test_small_delays_are_left_alone(speech_like: SpeechLike) -> None:
     wav = speech_like(1.0, 16_000)
     late = np.pad(wav, (48, 0))  # 3 ms
-    for align in (False, True):
-        sound, shift = lined_up(wav, late, 16_000, "b", align)
+    for timing in TIMINGS:
+        sound, shift = lined_up(wav, late, 16_000, "b", timing)
         assert shift == 0
         np.testing.assert_array_equal(sound, late[: len(wav)])
 
@@ -121,7 +128,7 @@ def test_small_delays_are_left_alone(speech_like: SpeechLike) -> None:
 def test_lengths_become_the_references(speech_like: SpeechLike, samples: int) -> None:
     wav = speech_like(1.0, 16_000)
     other = np.pad(wav, (0, samples)) if samples > 0 else wav[: len(wav) + samples]
-    sound = lined_up(wav, other, 16_000, "b", align=False).sound
+    sound = lined_up(wav, other, 16_000, "b").sound
     kept = min(len(other), len(wav))
     assert len(sound) == len(wav) and not sound[kept:].any()
     np.testing.assert_array_equal(sound[:kept], wav[:kept])
@@ -131,9 +138,27 @@ def test_lengths_become_the_references(speech_like: SpeechLike, samples: int) ->
 def test_other_lengths_are_refused(speech_like: SpeechLike, samples: int) -> None:
     wav = speech_like(1.0, 16_000)
     other = np.pad(wav, (0, samples)) if samples > 0 else wav[:samples]
-    for align in (False, True):
+    for timing in TIMINGS:
         with pytest.raises(AudioError, match=r"^b: is \S+ s long, its reference 1\.000 s"):
-            lined_up(wav, other, 16_000, "b", align)
+            lined_up(wav, other, 16_000, "b", timing)
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_another_recording_is_refused_unless_its_owner_knows_better(speech_like: SpeechLike, seed: int) -> None:
+    wav, other = speech_like(2.0, 16_000), speech_like(2.0, 16_000, seed=seed)
+    for timing in ("check", "align"):
+        with pytest.raises(AudioError, match=r"^b: sounds like another recording than its reference; --trust-timing"):
+            lined_up(wav, other, 16_000, "b", timing)
+    trusted = lined_up(wav, other, 16_000, "b", "trust")
+    assert trusted.shift == 0
+    np.testing.assert_array_equal(trusted.sound, other)
+
+
+def test_noise_and_a_narrow_band_are_still_the_same_recording(speech_like: SpeechLike) -> None:
+    wav = speech_like(2.0, 16_000)
+    noise = np.random.default_rng(0).standard_normal(len(wav)).astype(np.float32)
+    for other in (wav + np.float32(wav.std()) * noise, low_pass(wav, 16_000, 1000.0), -0.01 * wav):
+        assert lined_up(wav, other, 16_000, "b").shift == 0
 
 
 def test_prepared_sounds_and_remarks(tmp_path: Path, speech_like: SpeechLike) -> None:
@@ -154,6 +179,31 @@ def test_prepared_sounds_and_remarks(tmp_path: Path, speech_like: SpeechLike) ->
         prepared(item, ["anchor70"], Preparation(16_000))
     with pytest.raises(UsageError, match="4000 Hz"):
         Preparation(4000)
+
+
+def test_an_anchor_lacks_what_the_file_itself_can_have(tmp_path: Path, speech_like: SpeechLike) -> None:
+    wav = speech_like(1.0, 16_000)
+    audio.write(tmp_path / "narrow.wav", audio.resample(wav, 16_000, 8000), 8000)
+    item = Item("r", tmp_path / "narrow.wav", {})
+    with pytest.raises(AudioError, match=r"narrow\.wav: audio of 8000 Hz .*--no-anchor"):
+        prepared(item, ["anchor35"], Preparation(48_000))
+    assert prepared(item, [], Preparation(48_000)).remarks == []
+    audio.write(tmp_path / "dull.wav", low_pass(wav, 16_000, 3000.0), 16_000)
+    [remark] = prepared(Item("r", tmp_path / "dull.wav", {}), ["anchor35"], Preparation(16_000)).remarks
+    assert remark.what == "has hardly anything above 3.5 kHz for its anchor to lack"
+
+
+def test_the_same_sound_twice_is_noticed(tmp_path: Path, speech_like: SpeechLike) -> None:
+    wav = speech_like(1.0, 16_000)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(len(wav)).astype(np.float32)
+    for name, samples in (("r", wav), ("s", wav + noise), ("t", wav + noise), ("u", wav)):
+        audio.write(tmp_path / f"{name}.wav", samples, 16_000)
+    systems = {name: tmp_path / f"{name}.wav" for name in "stu"}
+    remarks = prepared(Item("r", tmp_path / "r.wav", systems), [], Preparation(16_000)).remarks
+    assert [(remark.file.name, remark.what) for remark in remarks] == [
+        ("t.wav", "is exactly the same sound as s"),
+        ("u.wav", "is exactly the same sound as reference"),
+    ]
 
 
 def test_kept_levels_are_exact_unless_they_would_clip(tmp_path: Path, speech_like: SpeechLike) -> None:

@@ -304,10 +304,12 @@ def test_a_new_database_is_for_its_owner_alone(tmp_path):
 def test_what_a_database_refuses_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "_BUSY_MS", 20)
     with closing(sqlite3.connect(tmp_path / "ratings.db", isolation_level=None)) as other:
-        with pytest.raises(
-            FileError, match=r"ratings\.db: cannot be used \(database is locked\); give the URL"
-        ) as found:
-            with open_store(url(tmp_path)) as store:
-                other.execute("BEGIN IMMEDIATE")
-                store.invite([None])
+        with (
+            pytest.raises(
+                FileError, match=r"ratings\.db: cannot be used \(database is locked\); give the URL"
+            ) as found,
+            open_store(url(tmp_path)) as store,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            store.invite([None])
         assert "\n" not in str(found.value)

@@ -129,9 +129,24 @@ def test_webmushra_there_and_back(listen: Verb) -> None:
         (("serve", "clips"), 1, "clips: holds no study"),
         (("export", "study", "ratings.xlsx"), 2, "no .xlsx, but .csv, .parquet"),
         (("invite", "study", "--raters", "-1"), 2, "--raters -1"),
+        (
+            ("invite", "study", "--raters", "1", "--url", "https://x.org/sub"),
+            2,
+            "--url https://x.org/sub: give a server",
+        ),
+        (("serve", "study", "--url", "http://[::1"), 2, "give a server"),
+        (("export", "study", "folder", "--unfinished"), 2, "leave --unfinished out"),
         (("serve", "study", "--port", "99999"), 2, "--port 99999"),
         (("serve", "study", "--url", "listen.example.org"), 2, "give a server, such as https://listen.example.org"),
         (("serve", "study", "--certificate", "c.pem"), 2, "--certificate and --private-key belong together"),
+        (("create", "s", "--reference", "clips", "--system", "a=good", "--system", "a=bad"), 2, "there is a a already"),
+        (("create", "s", "--reference", "clips", "--system", "a=good", "--align", "--trust-timing"), 2, "contradict"),
+        (("export", "study", "nowhere/ratings.csv"), 1, "nowhere: there is no such folder"),
+        (
+            ("serve", "study", "--certificate", "clips/0.wav", "--private-key", "clips/0.wav"),
+            1,
+            "clips/0.wav and clips",
+        ),
         (("report", "study", "study", "--database", "sqlite://"), 2, "--database is for one study"),
         (("report", "study", "--database", "nonsense"), 1, "nonsense"),
     ],
@@ -171,9 +186,16 @@ def test_a_study_is_served_until_interrupted(listen: Verb) -> None:
         process.wait(timeout=60)
 
 
-def test_the_demo_is_served(listen: Verb, model: str) -> None:
-    with program("demo", "--model", model) as (base_url, _):
+def test_the_demo_is_served_until_its_terminal_closes(
+    listen: Verb, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with program("demo", "--model", model) as (base_url, process):
         assert httpx.get(base_url + "/").status_code == 200
+        assert list(tmp_path.glob("q2d2-demo-*"))
+        process.send_signal(signal.SIGHUP)
+        process.wait(timeout=60)
+    assert list(tmp_path.glob("q2d2-demo-*")) == []  # what was sent is forgotten
 
 
 def test_a_taken_port_is_said(listen: Verb) -> None:

@@ -194,4 +194,4 @@ def test_what_does_not_line_up_leaves_nothing_behind(root: Path, tmp_path: Path)
     with pytest.raises(FileError, match="cannot be read"):
         import_study(tmp_path / "none.yaml", tmp_path / "study")
     assert [child.name for child in tmp_path.iterdir()] == ["webmushra"]
-    assert len(import_study(path, tmp_path / "study", align=True).study.trials) == 2
+    assert len(import_study(path, tmp_path / "study", timing="align").study.trials) == 2

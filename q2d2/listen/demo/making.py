@@ -132,7 +132,7 @@ def _picture(codec: Codec, clip: Clip, material: Material, sounds: list[Sound]) 
     codes, hz = material.codes, material.codes.sample_rate_hz
     duration_s = codes.num_samples / hz
     spectra = [drawing.power(sound.wav, hz) for sound in sounds]
-    loudest = float(spectra[0].max())
+    loudest = max(float(spectrum.max()) for spectrum in spectra)
     pairs = []
     if isinstance(codec.quantizer, Q2D2) and codec.quantizer.axes == 2:
         grids = codec.quantizer.grids[: min(_SHOWN_PAIRS, codes.indices.shape[1])]

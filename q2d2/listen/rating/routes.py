@@ -116,6 +116,13 @@ async def healthz() -> dict[str, bool]:
     return {"ok": True}
 
 
+@router.get("/")
+def front(request: Request) -> Response:
+    """For whoever comes without a link."""
+    sentence = "This is a listening test. To take part, open the personal link that you were given."
+    return _pages.TemplateResponse(request, "rating_refusal.html", {"sentence": sentence})
+
+
 @router.get("/r/{token}")
 def show(request: Request, listener: Reads, practice: int = 1) -> Response:
     """The page on which the listener is; `practice` leafs through the training."""

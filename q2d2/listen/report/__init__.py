@@ -5,6 +5,6 @@ Reads the frame of `q2d2.listen.store.export`, and neither a database nor audio.
 
 from q2d2.listen.report.descriptions import Described, read_descriptions
 from q2d2.listen.report.results import Results, analyse
-from q2d2.listen.report.run import Report, report
+from q2d2.listen.report.run import Rated, Report, report
 
-__all__ = ["Described", "Report", "Results", "analyse", "read_descriptions", "report"]
+__all__ = ["Described", "Rated", "Report", "Results", "analyse", "read_descriptions", "report"]

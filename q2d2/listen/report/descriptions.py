@@ -1,5 +1,7 @@
 """What a system sends, for the columns of the paper's tables: a CSV with name, kbps, nq, tokens_per_second.
 
+What has no tokens, as Opus, leaves the last two empty.
+
 A study knows sounds only, and nothing of the codecs that made them.
 """
 
@@ -19,8 +21,8 @@ class Described(NamedTuple):
     """One system."""
 
     bandwidth_kbps: float
-    codebooks: int  # the paper's Nq
-    tokens_per_second: float
+    codebooks: int | None  # the paper's Nq; None for what has no tokens
+    tokens_per_second: float | None
 
 
 def read_descriptions(path: Path) -> dict[str, Described]:
@@ -39,9 +41,13 @@ def read_descriptions(path: Path) -> dict[str, Described]:
 
 def _described(path: Path, line: int, row: dict[str, str]) -> Described:
     try:
-        found = Described(float(row["kbps"]), int(row["nq"]), float(row["tokens_per_second"]))
-    except (TypeError, ValueError) as error:  # TypeError: the line is too short
-        raise FileError(f"{path}, line {line}: kbps, nq and tokens_per_second should be numbers") from error
-    if not all(math.isfinite(value) and value > 0 for value in found):
+        nq, tokens_per_second = row["nq"].strip(), row["tokens_per_second"].strip()
+        found = Described(
+            float(row["kbps"]), int(nq) if nq else None, float(tokens_per_second) if tokens_per_second else None
+        )
+    except (TypeError, AttributeError, ValueError) as error:  # but for the last, the line is too short
+        what = "kbps, nq and tokens_per_second should be numbers; the latter two may be empty"
+        raise FileError(f"{path}, line {line}: {what}") from error
+    if not all(value is None or (math.isfinite(value) and value > 0) for value in found):
         raise FileError(f"{path}, line {line}: kbps, nq and tokens_per_second should be above 0")
     return found

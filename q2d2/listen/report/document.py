@@ -129,6 +129,8 @@ def _remarks(results: Sequence[Results]) -> Iterator[str]:
         done = result.submitted.groupby("rater")["trial"].nunique()
         if partial := int((done < len(study.trials)).sum()):
             yield f"{name}: {counted(partial, 'listener')} stopped early; what they submitted is in here."
+        if unheard := int((result.screened.kept["plays"] == 0).sum()):
+            yield f"{name}: {counted(unheard, 'rating')} of sounds that the listener had not played are in here."
         if study.protocol_name == "mushra" and len(study.trials) < SHORT_STUDY:
             trials = counted(len(study.trials), "trial")
             yield f"{name}: with {trials}, one slip is enough for screening to leave a listener out."

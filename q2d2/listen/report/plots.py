@@ -5,21 +5,18 @@ Knows matplotlib (imported here only, an extra). Conditions run downwards, so th
 
 from __future__ import annotations
 
-import io
 import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from q2d2.listen.report.comparisons import CHANCE
 from q2d2.listen.report.conditions import shown
 from q2d2.listen.report.results import Results
+from q2d2.plotting import BLUE, FAINT, INK, PALE, VERMILION, new_figure
 
-INK, PALE, FAINT = "#26323f", "#8b97a3", "#dfe4e9"
-BLUE, VERMILION = "#0072b2", "#d55e00"  # Okabe and Ito's, which differ for colour-blind eyes as well
-WIDTH_IN, LINE_IN, FRAME_IN, DPI = 7.2, 0.48, 1.35, 110
+WIDTH_IN, LINE_IN, FRAME_IN = 7.2, 0.48, 1.35
 MOST_POINTS = 150  # of a condition: more make a grey bar
 NAME_LETTERS = 26  # in a line
 
@@ -29,15 +26,6 @@ def draw(results: Results) -> Figure:
     if results.study.protocol_name == "mushra":
         return _boxes(results)
     return _bars(results) if results.tallies else _means(results)
-
-
-def png(figure: Figure) -> bytes:
-    """With a palette of 256 colours, which is a third of the bytes."""
-    whole, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(whole, format="png")
-    image = Image.open(whole).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 def _boxes(results: Results) -> Figure:
@@ -68,7 +56,7 @@ def _boxes(results: Results) -> Figure:
     axes.set_xticks([mark.value for mark in study.protocol.scale if not mark.label])
     ranges = axes.secondary_xaxis("top")
     ranges.set_xticks([mark.value for mark in names], [mark.label for mark in names])
-    ranges.tick_params(colors=PALE, length=0, labelsize=9)
+    ranges.tick_params(colors=INK, length=0, labelsize=9)
     ranges.spines[:].set_visible(False)
     axes.set_xlabel("score: median (line), mean (diamond), quartiles (box), ratings (points)", color=INK, fontsize=10)
     return figure
@@ -111,7 +99,7 @@ def _bars(results: Results) -> Figure:
             share = count / total
             axes.barh(place, share, left=left, height=0.6, color=colour, label=answer if place == 0 else None)
             if count:
-                ink = INK if colour == FAINT else "white"
+                ink = "white" if colour == BLUE else INK  # white would be faint on vermilion
                 axes.text(left + 0.006, place, str(count), color=ink, ha="left", va="center", fontsize=9)
             left += share
     if results.study.protocol_name == "abx":
@@ -125,7 +113,7 @@ def _bars(results: Results) -> Figure:
 def _panel(title: str, names: list[str]) -> tuple[Figure, Axes]:
     """A line for each name, the first on top."""
     height = FRAME_IN + LINE_IN * max(2, len(names))
-    figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white", layout="constrained")
+    figure = new_figure(WIDTH_IN, height)
     axes = figure.subplots()
     axes.set_title(textwrap.fill(title, 60), color=INK, fontsize=12, loc="left", pad=12, parse_math=False)
     axes.set_yticks(range(len(names)), names, parse_math=False)
@@ -138,5 +126,8 @@ def _panel(title: str, names: list[str]) -> tuple[Figure, Axes]:
 
 
 def _short(name: str, most_lines: int) -> str:
-    """A name that leaves room for what is said of it."""
-    return "\n".join(textwrap.wrap(name, NAME_LETTERS, max_lines=most_lines, placeholder=" …"))
+    """A name that leaves room for what is said of it; of a long one, both ends, by which names differ."""
+    room = NAME_LETTERS * most_lines
+    if len(name) > room:
+        name = f"{name[: room // 2 - 1]}…{name[-(room - room // 2 - 1) :]}"
+    return "\n".join(textwrap.wrap(name, NAME_LETTERS, max_lines=most_lines, placeholder="…"))

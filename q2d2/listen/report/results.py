@@ -34,20 +34,23 @@ class Results(NamedTuple):
     comparisons: tuple[Comparison, ...]
 
 
-def analyse(study: Study, frame: pd.DataFrame, screening: bool = True) -> Results:
-    """Screen and compute. FileError for ratings of another study, for none that are submitted, or none left."""
+def analyse(study: Study, frame: pd.DataFrame, screening: bool = True, name: str | None = None) -> Results:
+    """Screen and compute. FileError, with the `name` that its owner knows the study by (None: its title), for ratings
+    of another study, for none that are submitted, or none left.
+    """
+    name = study.title if name is None else name
     if (frame["study"] != study.study_id).any():
-        raise FileError(f"{study.title}: some of these ratings are of another study; read them from its own database")
+        raise FileError(f"{name}: some of these ratings are of another study; read them from its own database")
     submitted = frame[frame["submitted_at"].notna()]
     if not len(submitted):
-        raise FileError(f"{study.title}: no listener has submitted a rating yet; there is nothing to report")
+        raise FileError(f"{name}: no listener has submitted a rating yet; there is nothing to report")
     if submitted["score"].isna().any():
-        raise FileError(f"{study.title}: a submitted rating is not a number; the database is damaged")
+        raise FileError(f"{name}: a submitted rating is not a number; the database is damaged")
     screened = screen(study, submitted) if screening else keep_all(submitted)
     kept = screened.kept
     if not len(kept):
         count = len(screened.excluded)
-        raise FileError(f"{study.title}: screening leaves out all listeners ({count}); --no-screening keeps them")
+        raise FileError(f"{name}: screening leaves out all listeners ({count}); --no-screening keeps them")
     if study.protocol_name in ("ab", "abx"):
         compare = preferences if study.protocol_name == "ab" else identifications
         return Results(study, submitted, screened, (), tuple(tallies(study, kept)), tuple(compare(study, kept)))

@@ -9,10 +9,20 @@ from typing import NamedTuple
 import pandas as pd
 
 from q2d2.atomic import write_whole
+from q2d2.console import counted
 from q2d2.listen.report import document, plots, records
 from q2d2.listen.report.results import Results, analyse
 from q2d2.listen.report.tables import Descriptions
 from q2d2.listen.study import Study
+from q2d2.plotting import png
+
+
+class Rated(NamedTuple):
+    """A study with its ratings."""
+
+    name: str  # what its owner calls it, in messages: its folder
+    study: Study
+    frame: pd.DataFrame  # of `store.export`
 
 
 class Report(NamedTuple):
@@ -23,7 +33,7 @@ class Report(NamedTuple):
 
 
 def report(
-    studies: Sequence[tuple[Study, pd.DataFrame]],
+    studies: Sequence[Rated],
     out: Path,
     screening: bool = True,
     describe: Descriptions = None,
@@ -31,17 +41,20 @@ def report(
 ) -> Report:
     """Analyse each study and write everything into the folder `out`, over what is there under these names.
 
-    The frames are those of `store.export`; `describe` adds the columns Bandwidth, Nq and token/s. `progress` is told
-    a line for each study. FileError for a study without submitted ratings, before anything is written.
+    `describe` adds the columns Bandwidth, Nq and token/s. `progress` is told a line for each study, and of descriptions
+    that describe none of its systems. FileError for a study without submitted ratings, before anything is written.
     """
     if not studies:
         raise ValueError("a report needs a study")
     results = []
-    for study, frame in studies:
-        result = analyse(study, frame, screening)
+    for name, study, frame in studies:
+        result = analyse(study, frame, screening, name)
         results.append(result)
-        raters = result.submitted["rater"].nunique()
-        progress(f"{study.title}: listeners {raters}, left out by screening {len(result.screened.excluded)}")
+        raters = counted(result.submitted["rater"].nunique(), "listener")
+        progress(f"{name}: {raters}, {len(result.screened.excluded)} left out by screening")
+    heard = {system for one in studies for system in one.study.systems}
+    if unused := [name for name in describe or () if name not in heard]:
+        progress(f"no study has a system called {', '.join(unused)}, which is described")
     pictures = _names(results)
     texts = {
         "report.md": document.markdown(results, describe, pictures),
@@ -51,7 +64,7 @@ def report(
     }
     out.mkdir(parents=True, exist_ok=True)
     for place, name in pictures.items():
-        write_whole(out / name, plots.png(plots.draw(results[place])))
+        write_whole(out / name, png(plots.draw(results[place])))
     for name, text in texts.items():
         write_whole(out / name, text.encode())
     return Report(tuple(results), tuple(out / name for name in (*texts, *pictures.values())))

@@ -90,8 +90,9 @@ def raters_table(results: Results) -> Table:
         seconds = own.drop_duplicates("trial")["seconds"].dropna().to_numpy(dtype=np.float64)
         time = Cell(f"{np.median(seconds):.0f}") if len(seconds) else absent("not recorded")
         verdict = Cell("left out", reasons[rater]) if rater in reasons else Cell("counts")
-        lines.append([str(rater), str(own["trial"].nunique()), str(len(own)), time, verdict])
-    return Table(["listener", "trials", "ratings", "median s per trial", "ratings count?"], lines)
+        unheard = str(int((own["plays"] == 0).sum()))
+        lines.append([str(rater), str(own["trial"].nunique()), str(len(own)), unheard, time, verdict])
+    return Table(["listener", "trials", "ratings", "unheard", "median s per trial", "ratings count?"], lines)
 
 
 def _rate_headings(descriptions: Descriptions, tokens: bool) -> list[str]:
@@ -109,8 +110,12 @@ def _rates(condition: str, descriptions: Descriptions, tokens: bool) -> list[Cel
     if condition not in descriptions:
         return [absent("not among the descriptions given")] * (3 if tokens else 2)
     one = descriptions[condition]
-    found = [Cell(f"{one.bandwidth_kbps:g} kbps"), Cell(str(one.codebooks))]
-    return [*found, Cell(f"{one.tokens_per_second:g}")] if tokens else found
+    found = [Cell(f"{one.bandwidth_kbps:g} kbps"), *map(_number, (one.codebooks, one.tokens_per_second))]
+    return found if tokens else found[:2]
+
+
+def _number(value: int | float | None) -> Cell:
+    return absent("no tokens") if value is None else Cell(f"{value:g}")
 
 
 def _cmos_headings(results: Sequence[Results]) -> list[str]:

@@ -3,11 +3,13 @@
 /** The choice of a page. Event "rate": a mark was chosen. */
 export class Choices extends EventTarget {
   #inputs;
+  #restored; // whether a choice was made before the page was loaded
   doubt = ""; // there is none
 
   constructor(root) {
     super();
     this.#inputs = [...root.querySelectorAll('input[name="choice"]')];
+    this.#restored = this.answers.length > 0;
     for (const input of this.#inputs) {
       input.addEventListener("change", () => this.dispatchEvent(new CustomEvent("rate", { detail: "choice" })));
       input.disabled = false; // before, nobody would have noted it
@@ -22,6 +24,11 @@ export class Choices extends EventTarget {
 
   get missing() {
     return this.answers.length ? "" : "Choose one of the answers.";
+  }
+
+  /** Whether the sounds have been heard before the page was loaded. */
+  knows() {
+    return this.#restored;
   }
 
   /** Which one is heard has no place of its own here. */

@@ -71,6 +71,8 @@ class Sheet {
     if (this.#isPractice) return this.#endPractice();
     this.#hint.textContent = this.#form.missing;
     if (this.#hint.textContent) return this.#form.focusMissing();
+    this.#hint.textContent = this.#unheard;
+    if (this.#hint.textContent) return;
     if (this.#form.doubt && !this.#doubted) {
       this.#doubted = true;
       this.#hint.textContent = this.#form.doubt;
@@ -91,6 +93,13 @@ class Sheet {
       if (!(error instanceof Refusal && error.status === 409 && failures)) throw error;
     }
     goHome();
+  }
+
+  /** Sounds of which nobody can have an opinion, in words; "" if there are none. */
+  get #unheard() {
+    const isUnheard = (name) => name !== "reference" && !this.#stay.plays[name] && !this.#form.knows(name);
+    const names = this.#sounds.filter(isUnheard).map((name) => name.toUpperCase());
+    return names.length ? `Not heard yet: ${names.join(", ")}.` : "";
   }
 
   async #endPractice() {

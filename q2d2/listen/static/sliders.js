@@ -7,6 +7,8 @@
 export class Sliders extends EventTarget {
   #inputs;
   #ranges;
+  #restored; // letters that were rated before the page was loaded
+  #held = null; // what the slider under a finger said before
 
   constructor(root) {
     super();
@@ -15,9 +17,13 @@ export class Sliders extends EventTarget {
       from: Number(dataset.from),
       name: dataset.name,
     }));
+    this.#restored = new Set(this.#rated.map(({ dataset }) => dataset.letter));
     for (const input of this.#inputs) {
-      input.addEventListener("input", () => this.#rate(input));
-      input.addEventListener("pointerup", () => this.#rate(input)); // left where it was
+      input.addEventListener("pointerdown", () => (this.#held = { value: input.value, cancelled: false }));
+      input.addEventListener("input", () => (this.#held ? this.#paint(input, true) : this.#rate(input)));
+      input.addEventListener("pointerup", () => this.#release(input)); // also where it was left where it was
+      input.addEventListener("pointercancel", () => this.#cancel(input));
+      input.addEventListener("change", () => this.#release(input));
       input.addEventListener("keydown", ({ key }) => key === "Enter" && this.#rate(input));
       this.#paint(input);
       input.disabled = false; // before, nobody would have noted it
@@ -41,6 +47,11 @@ export class Sliders extends EventTarget {
     return `One of them is the reference itself: does none deserve ${this.#inputs[0].max}? If so, go on.`;
   }
 
+  /** Whether a sound has been heard before the page was loaded. */
+  knows(letter) {
+    return this.#restored.has(letter);
+  }
+
   /** Where the letter is rated. */
   focus(letter) {
     this.#inputs.find((input) => input.dataset.letter === letter)?.focus();
@@ -54,15 +65,29 @@ export class Sliders extends EventTarget {
     return this.#inputs.filter(isRated);
   }
 
+  #release(input) {
+    if (this.#held?.cancelled) this.#cancel(input);
+    else this.#rate(input);
+    this.#held = null;
+  }
+
+  /** The finger went on to scroll the page: the slider was not meant. */
+  #cancel(input) {
+    if (!this.#held) return;
+    input.value = this.#held.value;
+    this.#held.cancelled = true;
+    this.#paint(input);
+  }
+
   #rate(input) {
     input.dataset.rated = "yes";
     this.#paint(input);
     this.dispatchEvent(new CustomEvent("rate", { detail: input.dataset.letter }));
   }
 
-  #paint(input) {
+  #paint(input, isMoving = false) {
     const range = this.#ranges.findLast(({ from }) => Number(input.value) >= from);
-    const words = isRated(input) ? `${input.value}, ${range.name}` : "not rated";
+    const words = isRated(input) || isMoving ? `${input.value}, ${range.name}` : "not rated";
     input.setAttribute("aria-valuetext", words);
     input.closest(".rated").querySelector("output").textContent = words;
   }

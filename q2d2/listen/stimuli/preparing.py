@@ -14,12 +14,13 @@ from q2d2 import audio
 from q2d2.audio import AudioError
 from q2d2.console import UsageError
 from q2d2.listen.protocols import ANCHORS, REFERENCE
-from q2d2.listen.stimuli.anchors import low_pass
+from q2d2.listen.stimuli.anchors import check_rate, low_pass
 from q2d2.listen.stimuli.levels import FULL_SCALE, PEAK, Sounds, equally_loud, lowered
-from q2d2.listen.stimuli.lining_up import lined_up
+from q2d2.listen.stimuli.lining_up import Timing, lined_up
 from q2d2.listen.stimuli.matching import Item
 
 LOWEST_RATE_HZ = 8000
+HARDLY_LESS = 10 ** (-35 / 20)  # an anchor that is as near to its reference is heard as the reference
 LONGEST_S = 12.0  # BS.1534-3: about 10 s, and 12 s at most
 
 
@@ -28,7 +29,7 @@ class Preparation:
     """What is done to files."""
 
     sample_rate_hz: int  # of the study
-    align: bool = False  # whether what lags is shifted, and not refused
+    timing: Timing = "check"  # what is done with sounds that lag, as in `lined_up`
     keep_levels: bool = False  # whether loudness stays as it is
 
     def __post_init__(self) -> None:
@@ -54,22 +55,30 @@ def prepared(item: Item, anchors: Iterable[str], preparation: Preparation) -> Pr
     """Read, line up, filter and level. AudioError for files that are damaged or do not line up."""
     rate_hz = preparation.sample_rate_hz
     remarks: list[Remark] = []
-    reference = _read(item.reference, rate_hz, remarks)
+    reference, own_hz = _read(item.reference, rate_hz, remarks)
     if len(reference) > LONGEST_S * rate_hz:
         remarks.append(
             Remark(item.reference, f"is longer than {LONGEST_S:g} s; ITU-R BS.1534 recommends about 10 s, 12 at most")
         )
     sounds: Sounds = {REFERENCE: reference}
     for system, path in item.systems.items():
-        sound = _read(path, rate_hz, remarks)
-        sounds[system], shift = lined_up(reference, sound, rate_hz, str(path), preparation.align)
+        sound, _ = _read(path, rate_hz, remarks)
+        sounds[system], shift = lined_up(reference, sound, rate_hz, str(path), preparation.timing)
         if shift:
             remarks.append(Remark(path, "did not line up with its reference, and has been shifted"))
+        if same := [other for other in sounds if other != system and np.array_equal(sounds[other], sounds[system])]:
+            remarks.append(Remark(path, f"is exactly the same sound as {same[0]}"))
     for anchor in anchors:
         try:
-            sounds[anchor] = low_pass(reference, rate_hz, ANCHORS[anchor])
+            check_rate(min(own_hz, rate_hz), ANCHORS[anchor])
         except ValueError as error:
             raise AudioError(f"{item.reference}: {error}") from error
+        sounds[anchor] = low_pass(reference, rate_hz, ANCHORS[anchor])
+        if np.linalg.norm(reference - sounds[anchor]) < HARDLY_LESS * np.linalg.norm(reference):
+            kilohertz = ANCHORS[anchor] / 1000
+            remarks.append(
+                Remark(item.reference, f"has hardly anything above {kilohertz:g} kHz for its anchor to lack")
+            )
     return Prepared(_levelled(item, sounds, preparation, remarks), remarks)
 
 
@@ -84,11 +93,12 @@ def summary(remarks: Iterable[Remark]) -> list[str]:
     ]
 
 
-def _read(path: Path, sample_rate_hz: int, remarks: list[Remark]) -> Float32[np.ndarray, " samples"]:
+def _read(path: Path, sample_rate_hz: int, remarks: list[Remark]) -> tuple[Float32[np.ndarray, " samples"], int]:
+    """At the study's rate, and the rate of the file itself."""
     samples, rate_hz = audio.read(path)
     if samples.shape[1] > 1:
         remarks.append(Remark(path, "is not mono; listeners hear the mean of its channels"))
-    return audio.resample(audio.to_mono(samples), rate_hz, sample_rate_hz)
+    return audio.resample(audio.to_mono(samples), rate_hz, sample_rate_hz), rate_hz
 
 
 def _levelled(item: Item, sounds: Sounds, preparation: Preparation, remarks: list[Remark]) -> Sounds:

@@ -17,6 +17,7 @@ import yaml
 from q2d2.console import UsageError, counted
 from q2d2.listen.protocols import ANCHORS, PROTOCOLS, ProtocolName
 from q2d2.listen.stimuli.building import Blueprint, Created, Page, build, highest_rate_hz
+from q2d2.listen.stimuli.lining_up import Timing
 from q2d2.listen.stimuli.matching import Item
 from q2d2.listen.stimuli.preparing import Preparation
 from q2d2.listen.stimuli.trials import check_systems, trials
@@ -46,7 +47,7 @@ def import_study(
     root: Path | None = None,
     *,
     training: int = 0,
-    align: bool = False,
+    timing: Timing = "check",
     keep_levels: bool = True,
 ) -> Created:
     """Make a study in the new folder `out`; what cannot be made leaves nothing behind.
@@ -68,7 +69,7 @@ def import_study(
     title = _text(loaded.get("testname")) or PROTOCOLS[protocol].title
     blueprint = Blueprint(title, protocol, tuple(pages[0].item.systems), pages, pages[:training])
     rate_hz = highest_rate_hz(page.item.reference for page in pages)
-    made = build(out, blueprint, Preparation(rate_hz, align, keep_levels))
+    made = build(out, blueprint, Preparation(rate_hz, timing, keep_levels))
     return Created(made.study, notes + made.notes)
 
 
