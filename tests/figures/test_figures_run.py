@@ -10,6 +10,7 @@ from conftest import make_speech_like
 from matplotlib.figure import Figure
 from small_codecs import TINY, make_codec
 
+from q2d2 import plotting
 from q2d2.baselines import FSQConfig
 from q2d2.benchmark.measure import Measured, Pass, Setting
 from q2d2.benchmark.rows import Row as SpeedRow

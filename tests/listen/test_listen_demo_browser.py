@@ -153,7 +153,7 @@ def test_a_switch_stays_at_its_place(browser, address, file):
         page.keyboard.press("3")
         after = position(page)
         assert page.locator("#play").text_content() == "Pause"
-        assert before <= after < before + 0.5 or after < 0.5  # or it has begun again
+        assert before <= after < before + 0.5
         page.locator("#play").click()
         stays = position(page)
         page.wait_for_timeout(100)
@@ -253,7 +253,6 @@ def test_the_microphone_gives_a_clip(browser, address):
         assert page.locator("#name").text_content() == "recording.wav"
         duration_s = float(page.locator("#facts").text_content().split()[0])
         assert 0.7 < duration_s < 30
-        assert page.evaluate("document.getElementById('level').value") >= 0
         assert page.locator("#record").text_content() == "Record"
         assert page.locator("#sample").is_enabled()
 

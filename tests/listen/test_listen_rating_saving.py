@@ -111,23 +111,8 @@ def test_two_listeners_at_once(room: Room) -> None:
             assert [rows[condition] for condition in planned.order] == [100 - (who + place) % 4 for place in range(4)]
 
 
-SERVER = """
-import sys
-from pathlib import Path
-
-import uvicorn
-
-from q2d2.listen.rating import create_app
-from q2d2.listen.store import open_store
-from q2d2.listen.study import database_url
-
-folder = Path(sys.argv[1])
-uvicorn.run(create_app(folder, open_store(database_url(folder))), port=int(sys.argv[2]), log_level="error", ws="none")
-"""
-
-
 def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([sys.executable, "-c", SERVER, str(folder), str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "q2d2", "listen", "serve", folder, "--port", str(port)])
     until = time.monotonic() + 60
     while time.monotonic() < until:
         assert process.poll() is None, "the server did not start"
