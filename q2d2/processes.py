@@ -12,8 +12,9 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple, TypeVar, cast
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from q2d2.console import one_line
 
@@ -25,6 +26,18 @@ class _Running(NamedTuple):
     process: BaseProcess
 
 
+def start_method(module: str) -> Literal["forkserver", "spawn"]:
+    """How children that work in this module should begin: ready at once, where that can be.
+
+    Imports take seconds, which every child would spend again. So they are forked, but from a process that has imported
+    the module and nothing else: forked from this one, whose torch has threads, they might hang.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        return "spawn"
+    multiprocessing.set_forkserver_preload([module])
+    return "forkserver"
+
+
 def in_processes(
     work: Callable[[Item], None], items: Sequence[Item], jobs: int
 ) -> Generator[tuple[Item, str | None], None, None]:
@@ -32,7 +45,8 @@ def in_processes(
 
     Close the iterator to end the processes that still run; they end as well when this process does, however it does.
     """
-    context = multiprocessing.get_context("spawn")  # forked, a child of a process whose torch has threads may hang
+    method = start_method(getattr(work, "func", work).__module__)
+    context = cast(SpawnContext, multiprocessing.get_context(method))
     waiting = list(reversed(range(len(items))))
     running: dict[Connection, _Running] = {}
     try:

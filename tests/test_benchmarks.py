@@ -1,54 +1,59 @@
 """The benchmarks run, at a size at which their numbers mean nothing."""
 
-import subprocess
-import sys
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from small_codecs import make_codec
 
 from q2d2.checkpoint import save
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+Run = Callable[..., list[str]]
 
 
-def test_quantizer_benchmark_prints_its_table():
-    command = [sys.executable, BENCHMARKS / "quantizer.py", "--tokens", "200", "--repeats", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[1] for line in done.stdout.splitlines()[2:6]] == ["Q2D2", "FSQ", "flat", "unsqueezed"]
-    assert len(done.stdout.splitlines()) == 8
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """`main` of one, here, where everything is imported: the lines that it prints."""
+
+    def here(name: str, **arguments: object) -> list[str]:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.main(**arguments)
+        return capsys.readouterr().out.splitlines()
+
+    return here
 
 
-def test_streams_benchmark_prints_its_tables(tmp_path):
-    command = [sys.executable, BENCHMARKS / "streams.py", "--preset", "tiny", "--streams", "3", "--rounds", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_quantizer_benchmark_prints_its_table(run: Run):
+    lines = run("quantizer", tokens=(200,), repeats=2)
+    assert [line.split()[1] for line in lines[2:6]] == ["Q2D2", "FSQ", "flat", "unsqueezed"]
+    assert len(lines) == 8
+
+
+def test_streams_benchmark_prints_its_tables(run: Run):
+    lines = run("streams", preset="tiny", streams=3, rounds=1)
     assert lines[0].startswith("delay 231.2 ms") and lines[-1].startswith("3 streams there and back: ")
     assert [line.split()[1] for line in lines[4:10]] == ["1", "2", "5", "10", "50", "500"]
 
 
-def test_long_files_benchmark_finds_the_part_in_the_whole(tmp_path):
+def test_long_files_benchmark_finds_the_part_in_the_whole(run: Run, tmp_path: Path):
     save(make_codec(), tmp_path)
-    command = [sys.executable, BENCHMARKS / "long_files.py", "--hours", "0.01", "--model", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    lines = run("long_files", hours=(0.01,), model=str(tmp_path))
     assert [line.split("|")[2].strip() for line in lines[2:5]] == ["encode", "decode", "10 s of it"]
     assert float(lines[5].split("|")[-2]) < 1e-4
 
 
-def test_corpora_benchmark_loses_nothing():
-    command = [sys.executable, BENCHMARKS / "corpora.py", "--clips", "40", "--jobs", "1", "--compared", "5"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "40 ids, 40 different, in the order of the folder: True" in done.stdout
-    assert "\n0 of " in done.stdout
+def test_corpora_benchmark_loses_nothing(run: Run):
+    lines = run("corpora", clips=40, jobs=1, compared=5)
+    assert any("40 ids, 40 different, in the order of the folder: True" in line for line in lines)
+    assert any(line.startswith("0 of ") for line in lines)
 
 
-def test_listeners_benchmark_loses_nothing():
-    size = ["--raters", "3", "--seconds", "4", "--think-s", "0.1", "--items", "5", "--kills", "1"]
-    command = [sys.executable, BENCHMARKS / "listeners.py", *size]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "\nerrors: 0; " in done.stdout and "\nconfirmed ratings and pages lost: 0 of " in done.stdout
+def test_listeners_benchmark_loses_nothing(run: Run):
+    lines = run("listeners", raters=3, seconds=4.0, think_s=0.1, items=5, kills=1)
+    assert any(line.startswith("errors: 0; ") for line in lines)
+    assert any(line.startswith("confirmed ratings and pages lost: 0 of ") for line in lines)

@@ -33,6 +33,7 @@ from q2d2.evaluate.peers import Clip, System, peer
 from q2d2.evaluate.progress import ClipResult, Progress
 from q2d2.evaluate.rows import Row, rows_csv, rows_parquet, tokens_csv
 from q2d2.evaluate.systems import Model, Uncoded
+from q2d2.processes import start_method
 
 # Of the median over the clips: a decoder that blurs onsets moves it by 1 ms, and 5 ms are heard as an echo and seen by
 # STOI. A single clip's estimate is no ground for an error.
@@ -278,7 +279,6 @@ def _results(config: EvaluateConfig, clips: Sequence[tuple[Path, str]]) -> Itera
     if jobs == 1:
         yield from map(partial(_score, config), clips)
         return
-    # spawned: a forked child of a process whose torch has threads may hang
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(start_method(__name__))
     with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(partial(_score, config), clips)

@@ -22,6 +22,7 @@ import torch
 
 from q2d2 import checkpoint
 from q2d2.codec import Codec
+from q2d2.processes import start_method
 from q2d2.tokens.encoding import Advance, Done, Shard, Task, tokenize_shard
 from q2d2.tokens.sources import TokensError
 
@@ -38,7 +39,7 @@ def in_this_process(codec: Codec, task: Task, shards: Sequence[Shard], advance: 
 
 def in_processes(task: Task, shards: Sequence[Shard], jobs: int, advance: Advance) -> Generator[Done, None, None]:
     """`jobs` shards at a time. Close the iterator to end the processes."""
-    context = multiprocessing.get_context("spawn")  # forked, a child of a process whose torch has threads may hang
+    context = multiprocessing.get_context(start_method(__name__))
     lifeline, held = context.Pipe(duplex=False)
     through = context.Value("q")
     threads = max(1, num_cores() // jobs)

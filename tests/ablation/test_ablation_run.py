@@ -1,10 +1,7 @@
 """The runner: kills change nothing, finished models stay, failures are told, and what differs is not mixed."""
 
-import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from programs import Program, start
 from safetensors import safe_open
 
 from q2d2 import checkpoint, presets
@@ -108,29 +106,20 @@ def _step_of(folder: Path) -> int:
         return int(file.metadata()["step"])
 
 
-def _start(config: AblateConfig) -> subprocess.Popen:
+def _started(config: AblateConfig, folder: Path) -> Program:
     command = ["ablate", "--data", config.data, "--validate", config.validate, "--out", config.out, "--miniature"]
     command += ["--presets", *config.presets, "--seeds", *config.seeds, "--steps", config.steps]
     command += ["--discriminators", "none", "--batch", config.batch, "--seconds", config.seconds, "--device", "cpu"]
-    command += ["--save-steps", 1, "--jobs", 2]
-    return subprocess.Popen(
-        [sys.executable, "-m", "q2d2", *map(str, command)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start(folder, *command, "--save-steps", 1, "--jobs", 2)
 
 
-def _kill_when(process: subprocess.Popen, reached: Callable[[], bool], patience_s: float = 240.0) -> bool:
+def _kill_when(program: Program, reached: Callable[[], bool], patience_s: float = 240.0) -> bool:
     """SIGKILL at this point, to the runner alone; whether it was still running."""
     end = time.monotonic() + patience_s
-    while process.poll() is None and not reached():
+    while program.runs and not reached():
         assert time.monotonic() < end
         time.sleep(0.005)
-    process.kill()
-    process.communicate()
-    return process.returncode != 0
+    return program.kill()
 
 
 def test_kills_at_random_points_change_no_row(config: AblateConfig, here: list[Cell], tmp_path: Path) -> None:
@@ -143,15 +132,12 @@ def test_kills_at_random_points_change_no_row(config: AblateConfig, here: list[C
     draw = random.Random(time.time_ns())
     runs = [config.run_of(cell) for cell in config.cells]
     step = draw.randrange(1, STEPS)
-    assert _kill_when(_start(config), lambda: max(map(_step_of, runs)) >= step)
-    _kill_when(_start(config), lambda: any(config.result_of(cell).is_file() for cell in config.cells))
-    begun, wait_s = time.monotonic(), draw.uniform(0, 4)
-    _kill_when(_start(config), lambda: time.monotonic() - begun > wait_s)
-    last = _start(config)
-    output, messages = last.communicate(timeout=240)
-    assert last.returncode == 0, messages
-    assert output.strip() == whole.report.strip()
-    assert _files(config) == _files(replace(config, out=tmp_path / "whole")), f"killed at step {step}, {wait_s} s"
+    assert _kill_when(_started(config, tmp_path), lambda: max(map(_step_of, runs)) >= step)
+    _kill_when(_started(config, tmp_path), lambda: any(config.result_of(cell).is_file() for cell in config.cells))
+    last = _started(config, tmp_path)
+    assert last.wait() == 0, last.said.read_text()
+    assert last.printed.read_text().strip() == whole.report.strip()
+    assert _files(config) == _files(replace(config, out=tmp_path / "whole")), f"killed at step {step}"
 
 
 def test_a_model_that_is_older_than_its_state_is_not_scored(config: AblateConfig, tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def test_overfit(minute: Path, tmp_path: Path) -> None:
     codec = q2d2.load(train(config))
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [row for row in rows if "log_mel" in row]
+    assert "light_adversarial" not in steps[0]
+    assert {"light_adversarial", "light_discriminator"} <= set(steps[-1])
+    assert list((tmp_path / "tensorboard").iterdir())
     first, last = rows[0], rows[-1]
     for name, most in (("log_mel", 0.6), ("root_mel", 0.7), ("pitch", 0.8)):
         assert steps[-1][name] < most * steps[0][name], name
@@ -72,3 +75,4 @@ def test_overfit(minute: Path, tmp_path: Path) -> None:
     worst, best = (f(last[f"validation/{rate}/log_mel"] for rate in codec.config.rates) for f in (max, min))
     assert worst < 1.3 * best
     assert used(codec, wav) > max(0.5, 1.2 * before)
+    assert len(codec.decompress(codec.compress(wav[:5000], 24_000))) == 5000
