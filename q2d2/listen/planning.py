@@ -1,8 +1,8 @@
 """Who hears what in which order: follows from the study and the listener's number, so it is the same after a pause.
 
 Every listener has an order of trials of their own, and an order of stimuli within each. Of every pair of conditions
-each listener hears half the trials with the first condition first, and of two listeners in a row one hears a trial one
-way round and the other one the other. X is A or B by chance: were these balanced, whoever guesses could do so too.
+each listener hears half the trials with the first condition first; and of listeners 1 and 2, 3 and 4, ... one hears a
+trial one way round and the other one the other. X is A or B by chance: were these balanced, whoever guesses could do so too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _flips(study: Study, rater: int) -> list[bool]:
     flips = [False] * len(pairs)
     for pair in dict.fromkeys(pairs):
         places = [place for place, other in enumerate(pairs) if other == pair]
-        what = f"sides {rater // 2} {pair}"
+        what = f"sides {(rater - 1) // 2} {pair}"  # of two listeners, 1 and 2, 3 and 4, ...
         start = _shuffled(study, f"{what} start", 2)[0]
         for number, place in enumerate(_shuffled(study, what, len(places)), start=start + rater):
             flips[places[place]] = number % 2 == 0

@@ -65,7 +65,7 @@ class Answer(BaseModel):
 
 
 class AnswerBody(Answer):
-    """One that is saved at once: the how manieth change of which window it is."""
+    """One that is saved at once: which window sent it, and which of its changes it is."""
 
     window: Annotated[str, Field(max_length=40)] = ""
     change: Annotated[int, Field(ge=0)] = 0
