@@ -28,9 +28,7 @@ class Fit(NamedTuple):
     """Where two signals are most alike."""
 
     delay: int  # samples by which the second one lags, negative if it leads
-    likeness: (
-        float  # correlation there, of envelopes or of waveforms: decoded speech has 0.6 and more, another clip 0.3
-    )
+    likeness: float  # correlation there, of envelopes or waveforms: 0.6 and more decoded, at most 0.3 of another clip
 
 
 def delay_samples(
