@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
+import jaxtyping
 import numpy as np
 import pytest
 import soundfile
@@ -80,6 +81,14 @@ def make_speech_like(duration_s: float = 2.0, sample_rate_hz: int = 24_000, seed
 def one_thread() -> None:
     """Float sums depend on the number of threads, and what some tests run sets it for the whole process."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """For tests that call the same few functions many thousand times: checking types would take as long as they do."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The benchmarks run, at a size at which their numbers mean nothing."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +15,22 @@ Run = Callable[..., list[str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """`main` of one, here, where everything is imported: the lines that it prints."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`main` of one, here, where everything is imported: the lines that it prints.
 
-    def here(name: str, **arguments: object) -> list[str]:
+    `settings` is the class of its arguments, if it takes them together.
+    """
+
+    def here(name: str, settings: str | None = None, **arguments: object) -> list[str]:
         spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
         spec.loader.exec_module(module)
-        module.main(**arguments)
+        if settings is None:
+            module.main(**arguments)
+        else:
+            module.main(getattr(module, settings)(**arguments))
         return capsys.readouterr().out.splitlines()
 
     return here
@@ -51,6 +59,18 @@ def test_corpora_benchmark_loses_nothing(run: Run):
     lines = run("corpora", clips=40, jobs=1, compared=5)
     assert any("40 ids, 40 different, in the order of the folder: True" in line for line in lines)
     assert any(line.startswith("0 of ") for line in lines)
+
+
+def test_training_benchmark_tells_where_the_time_goes(run: Run, packed_corpus: Path):
+    *_, shares = lines = run(
+        "training", "Arguments", presets=("tiny",), rows=(2,), seconds=(0.45,), steps=1, rounds=1, data=packed_corpus
+    )
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[2:-1]]
+    assert [row[0] for row in cells] == ["tiny"] * 6
+    assert cells[0][1] == "all" and cells[0][4] == "1.00"
+    for row in cells:
+        assert float(row[2]) > 0 and float(row[3]) > 0
+    assert shares.startswith("tiny: generator ") and "a batch takes" in shares
 
 
 def test_listeners_benchmark_loses_nothing(run: Run):

@@ -133,6 +133,7 @@ def cut(array: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
         start, turn = start + len(part), turn + 1
 
 
+@pytest.mark.usefixtures("unchecked")
 @settings(max_examples=25)
 @given(
     sizes=st.lists(st.integers(1, 60_000), min_size=1, max_size=8),

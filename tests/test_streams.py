@@ -40,6 +40,7 @@ def in_pieces(whole, sizes):
         start, turn = start + sizes[turn % len(sizes)], turn + 1
 
 
+@pytest.mark.usefixtures("unchecked")
 @settings(max_examples=40)
 @given(
     name=st.sampled_from(sorted(CODECS)),
@@ -109,6 +110,7 @@ def longest_wait(codec: Codec, frames: int) -> int:
     return worst
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("config", [SPEECH_TOKENS, LIVE, DEEP, PITCH_FIRST], ids=lambda config: config.name)
 def test_latency_is_what_the_model_says(config):
     codec = make_codec(config)
@@ -158,6 +160,7 @@ def state_bytes(stream: object) -> int:
     return sum(seen.values())
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_state_is_bounded_however_long_the_stream_and_its_pieces():
     codec = CODECS["tiny"]
     encoder, decoder = codec.streaming("1k"), codec.streaming_decoder("1k")

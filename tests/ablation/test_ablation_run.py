@@ -122,6 +122,7 @@ def _kill_when(program: Program, reached: Callable[[], bool], patience_s: float 
     return program.kill()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_kills_at_random_points_change_no_row(config: AblateConfig, here: list[Cell], tmp_path: Path) -> None:
     """One model follows averages of its codes, the other has dropout; both are taken up in the middle."""
     config = replace(config, presets=("base-vq", "paper-1k"), steps=STEPS)
@@ -129,9 +130,8 @@ def test_kills_at_random_points_change_no_row(config: AblateConfig, here: list[C
     assert not whole.errors
     assert len(here) == len(whole.rows) == 2
 
-    draw = random.Random(time.time_ns())
     runs = [config.run_of(cell) for cell in config.cells]
-    step = draw.randrange(1, STEPS)
+    step = random.Random(time.time_ns()).randrange(1, STEPS)
     assert _kill_when(_started(config, tmp_path), lambda: max(map(_step_of, runs)) >= step)
     _kill_when(_started(config, tmp_path), lambda: any(config.result_of(cell).is_file() for cell in config.cells))
     last = _started(config, tmp_path)

@@ -45,6 +45,7 @@ def error_of(codec: Codec, rate: int) -> float:
     return (linear_start._log_mel(codec, made) - linear_start._log_mel(codec, wav)).square().mean().sqrt().item()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_it_knows_how_loud_what_is_before_any_training(begun: Codec) -> None:
     untrained = make_codec(TINY)
     assert error_of(begun, 4) < 0.5 * error_of(untrained, 4)

@@ -38,6 +38,7 @@ def minute(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_overfit(minute: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     wav = np.concatenate([audio.to_mono(audio.read(file)[0]) for file in audio.list_audio(minute)])
@@ -48,7 +49,7 @@ def test_overfit(minute: Path, tmp_path: Path) -> None:
         out=tmp_path,
         preset="tiny",
         steps=140,
-        batch=4,
+        batch=3,
         seconds=0.6,
         learning_rate=5e-3,
         warmup_steps=10,

@@ -68,6 +68,7 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
             assert name == "silence" or torch.equal(value, theirs.state_dict()[name]), name
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("preset", ["tiny-paper-1k", "tiny-rvq-2x768"])
 def test_dropout_and_codebooks_resume_exactly_too(packed_corpus: Path, tmp_path: Path, preset: str) -> None:
     config = a_config(packed_corpus, tmp_path / "straight", preset=preset, discriminators="none", save_steps=3)
@@ -117,6 +118,7 @@ def _kill_when(program: Program, reached, patience_s: float = 120.0) -> None:
     program.kill()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_killed_at_a_random_step_it_loses_one_interval_and_nothing_else(packed_corpus: Path, tmp_path: Path) -> None:
     config = a_config(packed_corpus, tmp_path / "straight", steps=12)
     train(config)
@@ -169,6 +171,7 @@ def test_a_run_of_another_model_is_not_resumed(packed_corpus: Path, tmp_path: Pa
         train(a_config(packed_corpus, tmp_path, steps=2, preset="tiny-paper-1k"))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_two_processes_do_what_one_does(packed_corpus: Path, tmp_path: Path) -> None:
     """torchrun with gloo: the same losses, step by step, as one process with the same global batch."""
     config = a_config(packed_corpus, tmp_path / "one", batch=4, steps=8, log_every=1, discriminators="recipe")
