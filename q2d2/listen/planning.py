@@ -2,7 +2,8 @@
 
 Every listener has an order of trials of their own, and an order of stimuli within each. Of every pair of conditions
 each listener hears half the trials with the first condition first; and of listeners 1 and 2, 3 and 4, ... one hears a
-trial one way round and the other one the other. X is A or B by chance: were these balanced, whoever guesses could do so too.
+trial one way round and the other one the other. X is A or B by chance: were these balanced, whoever guesses could do
+so too.
 """
 
 from __future__ import annotations
