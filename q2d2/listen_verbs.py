@@ -3,26 +3,22 @@
 No `from __future__ import annotations` here: tyro reads the types.
 """
 
-import importlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from q2d2.console import UsageError, counted, say
 from q2d2.listen.address import Address
+from q2d2.study_verbs import Create, Import, StudyFolder, part
 from q2d2.verbs import Device, Model, Switch, Verb, _load
 
 if TYPE_CHECKING:
-    from q2d2.listen.creating import Created
-    from q2d2.listen.stimuli.lining_up import Timing
     from q2d2.listen.store import Store
     from q2d2.listen.study import Study
 
-StudyFolder = Annotated[Positional[Path], arg(metavar="STUDY")]
 Database = Annotated[str | None, arg(metavar="URL", help_behavior_hint="(default: ratings.db in the study's folder)")]
 
 
@@ -43,105 +39,10 @@ class Demo(Verb):
 
     def run(self) -> int:
         self.address.check()
-        demo = _part("demo")
+        demo = part("demo")
         app = demo.create_app(_load(self.model, self.device), hosts=self.address.hosts)
-        _part("serving").serve(app, self.address, lambda base: say(f"the demo is at {base}/ (Ctrl-C ends it)"))
+        part("serving").serve(app, self.address, lambda base: say(f"the demo is at {base}/ (Ctrl-C ends it)"))
         return 0
-
-
-@dataclass(frozen=True)
-class Create(Verb):
-    """Make a study out of folders of audio that hold the same file names: a reference, and each system's version.
-
-    mushra: ITU-R BS.1534 with a hidden reference and a low-pass anchor; cmos-q, cmos-p: quality or prosody against a
-    baseline, from -3 to 3; ab: preference; abx: whether a difference is heard. Files have to line up. Example:
-
-    q2d2 listen create study --reference clips --system 1k=decoded-1k 3k=decoded-3k --protocol mushra
-    """
-
-    out: StudyFolder
-    """the folder for the study"""
-    reference: Annotated[Path, arg(metavar="DIR")]
-    """the originals"""
-    system: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="NAME=DIR ...")]
-    """a name for the report and a folder, for each system"""
-    protocol: Literal["mushra", "cmos-q", "cmos-p", "ab", "abx"] = "mushra"
-    """what listeners are asked"""
-    title: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="(default: the protocol's)")] = None
-    """what listeners see as the study's name"""
-    baseline: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first system)")] = None
-    """with what a CMOS study compares"""
-    mid_anchor: Switch = False
-    """a 7 kHz anchor beside that of 3.5 kHz"""
-    no_anchor: Switch = False
-    """none at all, unlike BS.1534: for speech of 8 kHz, which has nothing above them"""
-    items: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """at most so many recordings, drawn by the seed"""
-    training: Annotated[int, arg(metavar="N")] = 1
-    """recordings to practise on"""
-    align: Switch = False
-    """shift files that lag their reference, instead of refusing them"""
-    trust_timing: Switch = False
-    """neither refuse nor shift what seems to lag, or to be another recording"""
-    keep_levels: Switch = False
-    """leave loudness as it is, instead of matching it to the reference's"""
-    seed: int = 0
-    """of the draw of recordings"""
-
-    def run(self) -> int:
-        if self.no_anchor and self.mid_anchor:
-            raise UsageError("--no-anchor and --mid-anchor contradict each other; leave one of them out")
-        made = _part("creating").create(
-            self.out,
-            self.reference,
-            _systems(chain(*self.system)),
-            self.protocol,
-            title=self.title,
-            baseline=self.baseline,
-            anchors=() if self.no_anchor else ("anchor35", "anchor70") if self.mid_anchor else ("anchor35",),
-            training=self.training,
-            timing=_timing(self.align, self.trust_timing),
-            keep_levels=self.keep_levels,
-            seed=self.seed,
-            items=self.items,
-        )
-        return _made(made, self.out)
-
-
-@dataclass(frozen=True)
-class Import(Verb):
-    """Make a study out of one for webMUSHRA: its pages of the types mushra or paired_comparison. Example:
-
-    q2d2 listen import webMUSHRA/configs/test.yaml study
-    """
-
-    config: Annotated[Positional[Path], arg(metavar="YAML")]
-    """webMUSHRA's configuration of a test"""
-    out: StudyFolder
-    """the folder for the study"""
-    root: Annotated[
-        Path | None, arg(metavar="DIR", help_behavior_hint="(default: the folder above that of the configuration)")
-    ] = None
-    """where the paths in it begin: webMUSHRA's own folder"""
-    training: Annotated[int, arg(metavar="N")] = 0
-    """pages to practise on, which are rated as well"""
-    align: Switch = False
-    """shift files that lag their reference, instead of refusing them"""
-    trust_timing: Switch = False
-    """neither refuse nor shift what seems to lag, or to be another recording"""
-    match_levels: Switch = False
-    """bring every sound to its reference's loudness, instead of leaving levels as they are"""
-
-    def run(self) -> int:
-        made = _part("webmushra").import_study(
-            self.config,
-            self.out,
-            self.root,
-            training=self.training,
-            timing=_timing(self.align, self.trust_timing),
-            keep_levels=not self.match_levels,
-        )
-        return _made(made, self.out)
 
 
 @dataclass(frozen=True)
@@ -166,7 +67,7 @@ class Invite(Verb):
         if self.raters < 0:
             raise UsageError(f"--raters {self.raters}: give a number of listeners")
         Address(url=self.url).check()
-        rating = _part("rating")
+        rating = part("rating")
         _, store = _open(self.study, self.database)
         with store:
             new = [*chain(*self.names), *[None] * self.raters]
@@ -191,7 +92,7 @@ class Serve(Verb):
 
     def run(self) -> int:
         self.address.check()
-        rating = _part("rating")
+        rating = part("rating")
         study, store = _open(self.study, self.database)
         with store:
             raters = store.raters()
@@ -205,7 +106,7 @@ class Serve(Verb):
                 )
                 say(f"{study.title}: {trials}; at {base_url}/ (Ctrl-C ends it)")
 
-            _part("serving").serve(rating.create_app(self.study, store, self.address.hosts), self.address, ready)
+            part("serving").serve(rating.create_app(self.study, store, self.address.hosts), self.address, ready)
         return 0
 
 
@@ -226,7 +127,7 @@ class Export(Verb):
     """where ratings are kept, as SQLAlchemy writes it"""
 
     def run(self) -> int:
-        export = _part("store.export")
+        export = part("store.export")
         if self.unfinished and not self.out.suffix:
             raise UsageError("webMUSHRA's files hold what was handed in: leave --unfinished out, or give a .csv file")
         study, store = _open(self.study, self.database)
@@ -238,7 +139,7 @@ class Export(Verb):
             case ".parquet":
                 export.write_parquet(rows, self.out)
             case "":
-                _part("webmushra").write_results(study, rows, self.out)
+                part("webmushra").write_results(study, rows, self.out)
             case suffix:
                 raise UsageError(f"{self.out}: no {suffix}, but .csv, .parquet, or a folder for webMUSHRA's files")
         say(f"{self.out}: {counted(len(rows), 'rating')} of {counted(rows['rater'].nunique(), 'listener')}")
@@ -270,7 +171,7 @@ class Report(Verb):
             raise UsageError("give a study")
         if self.database is not None and len(self.studies) > 1:
             raise UsageError("--database is for one study")
-        report, export = _part("report"), _part("store.export")
+        report, export = part("report"), part("store.export")
         rated = []
         for folder in self.studies:
             study, store = _open(folder, self.database)
@@ -305,51 +206,14 @@ class Listen(Verb):
         return self.verb.run()
 
 
-def _part(name: str) -> Any:
-    """A module of `q2d2.listen`, or an ImportError that says what brings it."""
-    try:
-        return importlib.import_module(f"q2d2.listen.{name}")
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is not installed: pip install 'q2d2[listen]' brings it") from error
-
-
 def _open(folder: Path, database: str | None) -> "tuple[Study, Store]":
     """A study, and the ratings of it."""
-    studies = _part("study")
+    studies = part("study")
     study = studies.load(folder)
-    store: Store = _part("store").open_store(database or studies.database_url(folder))
+    store: Store = part("store").open_store(database or studies.database_url(folder))
     try:
         store.bind(study.study_id)
     except ValueError:
         store.close()
         raise
     return study, store
-
-
-def _systems(given: Iterable[str]) -> dict[str, Path]:
-    """NAME=DIR, each once."""
-    systems: dict[str, Path] = {}
-    for text in given:
-        name, equals, folder = text.partition("=")
-        if not name or not equals or not folder:
-            raise UsageError(f"--system {text}: give NAME=DIR")
-        if name in systems:
-            raise UsageError(f"--system {text}: there is a {name} already")
-        systems[name] = Path(folder)
-    return systems
-
-
-def _timing(align: bool, trust: bool) -> "Timing":
-    if align and trust:
-        raise UsageError("--align and --trust-timing contradict each other; leave one of them out")
-    return "align" if align else "trust" if trust else "check"
-
-
-def _made(made: "Created", out: Path) -> int:
-    for note in made.notes:
-        say(note)
-    trials = (
-        f"{counted(len(made.study.trials), 'trial')} of {made.study.protocol_name}, {', '.join(made.study.systems)}"
-    )
-    say(f"{out}: {trials}; next: q2d2 listen invite {out} --raters 10")
-    return 0
