@@ -93,6 +93,8 @@ def test_an_old_window_is_told_and_led_on(room: Room) -> None:
 def test_two_listeners_at_once(room: Room) -> None:
     pages = {number: room.sit(number) for number in (1, 2)}
     for number in (1, 2):
+        for page in pages.values():
+            ready(page)
         for place, letter in enumerate("abcd"):
             for who, page in pages.items():
                 page.keyboard.press(letter)
