@@ -63,7 +63,7 @@ def _boxes(results: Results) -> Figure:
 
 
 def _means(results: Results) -> Figure:
-    """Means with both intervals: ratings (thin), listeners resampled (thick, pale)."""
+    """Means with both intervals: over ratings (thin) and over listeners (thick, pale)."""
     study = results.study
     figure, axes = _panel(study.title, [_short(shown(one.condition), 2) for one in results.estimates])
     axes.axvline(0, color=INK, linewidth=1.2, linestyle=":")
