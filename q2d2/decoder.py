@@ -120,7 +120,8 @@ class PitchHead(nn.Module):
         """One convolution without padding, and what comes after it; the last layer gives the pitch."""
         conv = self.convs[layer]
         weight, bias = conv.get_parameter("weight").double(), conv.get_parameter("bias").double()
-        y = nn.functional.conv1d(x.transpose(1, 2), weight, bias).transpose(1, 2)
+        # as a product of matrices, for which processors have float64 kernels; for convolutions few have
+        y = nn.functional.linear(x.unfold(1, self.kernel, 1).flatten(2), weight.flatten(1), bias)
         if layer < self.depth - 1:
             return nn.functional.silu(y)
         # between 43 and 520 Hz, and 150 Hz when the head says nothing
@@ -192,7 +193,8 @@ class HarmonicDecoder(Decoder):
         with torch.no_grad():
             source = self._source(log2_pitch)[:, skip * self.config.upsample :]
         x = self.coarse(features[:, skip:], num_pairs)
-        fine = self.fine(self.per_fine_frame(self.up(x)) + self.seen(source))
+        stacked = self.per_fine_frame(self.up(x)) + self.seen(source)
+        fine = self.fine(stacked.to(self.norm.weight.dtype))  # not in autocast's: what blocks add to stays exact
         start = torch.zeros_like(num_pairs) if start_frame is None else start_frame
         spectrum = self.filtered(fine, self.envelope(x), source, (start + skip) * self.config.upsample)
         return Decoded(istft_same(spectrum, self.config.n_fft, self.config.hop_fine), log2_pitch)
@@ -248,6 +250,10 @@ class HarmonicDecoder(Decoder):
             if envelope is not None:
                 tone, breath = tone + envelope, breath + envelope
             phases = excitation.noise_phase(start, source.shape[1], source.shape[2])
-            tonal = source * torch.polar(torch.exp(tone.clamp(max=6)), shift)
-            noise = torch.polar(torch.exp(breath.clamp(max=6)), phases)
-            return (tonal + noise) * math.sqrt(self.config.n_fft)
+            scale = math.sqrt(self.config.n_fft)
+            gain, loudness = (scale * torch.exp(x.clamp(max=6)) for x in (tone, breath))
+            # in real numbers: complex ones take a CPU several times as long, and compilers have no code for them
+            along, across = gain * shift.cos(), gain * shift.sin()
+            real = source.real * along - source.imag * across + loudness * phases.cos()
+            imag = source.real * across + source.imag * along + loudness * phases.sin()
+            return torch.complex(real, imag)

@@ -151,7 +151,9 @@ class SpectralEncoder(Encoder):
         if wav.shape[-1] % self.hop:
             raise ValueError(f"the encoder takes whole frames of {self.hop} samples, got {wav.shape[-1]} samples")
         features = self.features(wav)
-        latent = self.norm(self.blocks(self.merge(self.per_frame(self.fine(self.embed(features))))))
+        exact = self.norm.weight.dtype  # of what blocks add to, also where autocast makes the layers before narrower
+        fine = self.per_frame(self.fine(self.embed(features).to(exact)))
+        latent = self.norm(self.blocks(self.merge(fine).to(exact)))
         return latent if self.bypass is None else latent + self.bypass(self.spectral_frames(features))
 
     def spectral_frames(

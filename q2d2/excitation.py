@@ -95,8 +95,13 @@ def harmonics(
 
 def noise_phase(start: Int64[Tensor, " batch"], frames: int, bins: int) -> Float[Tensor, "batch frames bins"]:
     """Uniform phases in radians for the noise of `frames` frames from absolute frame `start`: a hash of position."""
-    x = start[:, None] * bins + torch.arange(frames * bins, device=start.device)
+    position = start[:, None] * bins + torch.arange(frames * bins, device=start.device)
+    return hashed(position, 2 * math.pi).unflatten(1, (frames, bins))
+
+
+def hashed(x: Int64[Tensor, "*batch"], to: float = 1.0) -> Float[Tensor, "*batch"]:
+    """Numbers that look drawn at random, uniform from 0 to `to`: a hash of each integer, the same on every device."""
     x = (x ^ (x >> 16)) * 0x45D9F3B & 0xFFFFFFFF
     x = (x ^ (x >> 16)) * 0x45D9F3B & 0xFFFFFFFF
     x = x ^ (x >> 16)
-    return (x.float() * (2 * math.pi / 2**32)).unflatten(1, (frames, bins))
+    return x.float() * (to / 2**32)

@@ -48,7 +48,7 @@ class ConvNeXtBlock(nn.Module):
         """The same without padding: as many frames fewer as the reach, at either end."""
         mixed = self.depthwise(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
         own = x[:, self.reach.before : x.shape[1] - self.reach.after]
-        return own + self.gamma * self.reduce(self.activation(self.expand(self.norm(mixed))))
+        return torch.addcmul(own, self.gamma, self.reduce(self.activation(self.expand(self.norm(mixed)))))
 
 
 class Bypass(nn.Module):

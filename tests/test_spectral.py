@@ -6,7 +6,7 @@ import pytest
 import scipy.signal
 import torch
 
-from q2d2.spectral import istft_same, mel_filters, stft_same, windowed_frames
+from q2d2.spectral import centred_stfts, hann, istft_same, magnitudes, mel_filters, ones, stft_same, windowed_frames
 
 SIZES = [(360, 90), (64, 16), (64, 32), (600, 150), (1800, 450)]
 
@@ -76,6 +76,47 @@ def test_edges_are_divided_by_at_least_half_the_inner_envelope(parts):
     side = (parts - 1) * hop // 2
     kept = envelope[side : side + 40 * hop]
     assert kept.min() > 0.49 * kept[parts * hop : -parts * hop].min()
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("samples", [400, 437])
+def test_centred_stfts_are_torchs_forwards_and_backwards(pad_mode, samples):
+    device = torch.device("cpu")
+    windows, hops = [hann(64, device), ones(32, device), 0.3 * hann(128, device)], [16, 16, 32]
+    wav = torch.randn(3, samples, requires_grad=True)
+    ours = centred_stfts(wav, windows, hops, pad_mode)
+    theirs = [
+        torch.stft(wav, len(window), hop, window=window, pad_mode=pad_mode, return_complex=True).mT
+        for window, hop in zip(windows, hops, strict=True)
+    ]
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    pulls = [torch.randn_like(x) for x in ours]
+    for part in ([0, 1, 2], [1]):
+        gradients = [
+            torch.autograd.grad([x[i] for i in part], wav, [pulls[i] for i in part], retain_graph=True)[0]
+            for x in (ours, theirs)
+        ]
+        torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
+
+
+def test_magnitudes_are_absolute_values_with_a_gradient_of_zero_for_zero():
+    spectrum = torch.randn(2, 5, 9, dtype=torch.complex64)
+    spectrum[0, 0] = 0
+    spectrum.requires_grad_()
+    ours, theirs = magnitudes(spectrum), spectrum.abs()
+    torch.testing.assert_close(ours, theirs)
+    pull = torch.randn_like(ours)
+    gradients = [torch.autograd.grad(x, spectrum, pull)[0] for x in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+    assert (gradients[0][0, 0] == 0).all()
+
+
+def test_constants_are_made_once_per_device():
+    device = torch.device("cpu")
+    assert hann(64, device) is hann(64, device)
+    assert mel_filters(24_000, 64, 8, device=device) is mel_filters(24_000, 64, 8, device=device)
+    assert mel_filters(24_000, 64, 8, device=torch.device("meta")).is_meta
 
 
 def test_a_window_that_is_no_multiple_of_the_hop_is_refused():

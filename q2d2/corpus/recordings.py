@@ -131,7 +131,7 @@ class PackedUtterances(Recordings):
         part, spoken = self._spoken[number]
         first, end = spoken.start + start, spoken.start + min(start + frames, spoken.samples)
         for block in range(first, end, _BLOCK):
-            yield self.corpus.decoded[part][block : min(block + _BLOCK, end)].astype(np.float32) / 32768
+            yield self.corpus.parts[part][block : min(block + _BLOCK, end)].astype(np.float32) / 32768
 
 
 class Reader:

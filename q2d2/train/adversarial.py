@@ -8,19 +8,55 @@ Knows nothing of networks or of weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import l1_loss
 
 from q2d2.train.discriminators import Judgement
 
 
 def split(judgements: list[Judgement], rows: int) -> tuple[list[Judgement], list[Judgement]]:
     """Judgements of one batch -> those of its first `rows` rows (the real ones) and those of the rest (the fake)."""
-    first = [Judgement([x[:rows] for x in features], logits[:rows]) for features, logits in judgements]
-    rest = [Judgement([x[rows:] for x in features], logits[rows:]) for features, logits in judgements]
+    halves = iter(_Split.apply(rows, *(x for features, logits in judgements for x in (*features, logits))))
+    first, rest = [], []
+    for features, _ in judgements:
+        pairs = [(next(halves), next(halves)) for _ in (*features, None)]
+        first.append(Judgement([x for x, _ in pairs[:-1]], pairs[-1][0]))
+        rest.append(Judgement([x for _, x in pairs[:-1]], pairs[-1][1]))
     return first, rest
+
+
+class _Split(torch.autograd.Function):
+    """Each tensor -> its first rows, its other rows. Backwards all at once: slices would be filled up one by one."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: int, *wholes: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.rows = rows
+        ctx.save_for_backward(*wholes)
+        return tuple(half for x in wholes for half in (x[:rows], x[rows:]))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        wholes: list[Tensor | None] = []
+        halves, known = [], []  # where gradients go, and those
+        for x, *pair in zip(ctx.saved_tensors, gradients[::2], gradients[1::2], strict=True):
+            if pair == [None, None]:
+                wholes.append(None)
+                continue
+            whole = torch.empty_like(x)
+            wholes.append(whole)
+            for half, gradient in zip((whole[: ctx.rows], whole[ctx.rows :]), pair, strict=True):
+                if gradient is not None:
+                    halves.append(half)
+                    known.append(gradient)
+        torch._foreach_zero_([x for x in wholes if x is not None])
+        torch._foreach_copy_(halves, known)
+        return None, *wholes
 
 
 def hinge_discriminator(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
@@ -39,11 +75,7 @@ def hinge_generator(fake: list[Judgement]) -> Float[Tensor, ""]:
 
 def hinge_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
     """L1 distance to the maps of the real rows, logits included: summed over maps, mean over sub-discriminators."""
-    terms = [
-        _distance([*of_real.features, of_real.logits], [*of_fake.features, of_fake.logits])
-        for of_real, of_fake in zip(real, fake, strict=True)
-    ]
-    return torch.stack(terms).mean()
+    return _distance(real, fake, logits=True) / len(real)
 
 
 def lsgan_discriminator(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
@@ -62,11 +94,39 @@ def lsgan_generator(fake: list[Judgement]) -> Float[Tensor, ""]:
 
 def lsgan_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
     """L1 distance to the maps of the real rows, logits excluded, summed over maps and sub-discriminators."""
-    terms = [_distance(of_real.features, of_fake.features) for of_real, of_fake in zip(real, fake, strict=True)]
-    return torch.stack(terms).sum()
+    return _distance(real, fake, logits=False)
 
 
-def _distance(real: list[Tensor], fake: list[Tensor]) -> Float[Tensor, ""]:
-    """Sum of mean absolute differences, of which only the fake side learns."""
-    pairs = zip(real, fake, strict=True)
-    return torch.stack([l1_loss(of_fake.float(), of_real.detach().float()) for of_real, of_fake in pairs]).sum()
+def _distance(real: list[Judgement], fake: list[Judgement], logits: bool) -> Float[Tensor, ""]:
+    """Sum of mean absolute differences over maps, with the logits or without, of which only the fake side learns."""
+    truth, made = ([x for j in side for x in (*j.features, *[j.logits] * logits)] for side in (real, fake))
+    if len(truth) != len(made):
+        raise ValueError(f"{len(made)} maps cannot be compared with {len(truth)}")
+    return _Distance.apply(*(x.detach() for x in truth), *made)
+
+
+class _Distance(torch.autograd.Function):
+    """Maps of both sides -> their distance. In few launches, which one pair after the other would take hundreds of."""
+
+    @staticmethod
+    def forward(ctx: Any, *maps: Tensor) -> Tensor:
+        real, fake = maps[: len(maps) // 2], maps[len(maps) // 2 :]
+        differences = torch._foreach_sub(_cast(fake, torch.float32), _cast(real, torch.float32))
+        ctx.dtype, ctx.shares = fake[0].dtype, [1 / x.numel() for x in fake]
+        distances = torch._foreach_mul(torch._foreach_norm(differences, 1), ctx.shares)
+        ctx.save_for_backward(*torch._foreach_sign(differences))
+        return torch.stack(distances).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        by_fake = torch._foreach_mul(torch._foreach_mul(ctx.saved_tensors, ctx.shares), gradient)
+        return *[None] * len(by_fake), *_cast(by_fake, ctx.dtype)
+
+
+def _cast(maps: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    if maps[0].dtype == dtype:
+        return [*maps]
+    copies = [torch.empty_like(x, dtype=dtype) for x in maps]
+    torch._foreach_copy_(copies, [*maps])
+    return copies

@@ -7,19 +7,20 @@ features are compared, and a nearly constant term.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from q2d2.train import adversarial
 from q2d2.train.adversarial import split
 from q2d2.train.discriminators import (
     LIGHT_MPD,
     LIGHT_MRD,
+    MIDDLE_MRD,
     DacSet,
     Discriminator,
     Judgement,
@@ -30,6 +31,7 @@ from q2d2.train.discriminators import (
 )
 
 Judge = Callable[[list[Judgement], list[Judgement]], Tensor]
+Judgements = dict[str, list[Judgement]]  # by the name of the set
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ SETS = {
     "dac": SetConfig(DacSet, LSGAN),
     "frozen_dac": SetConfig(DacSet, LSGAN, trained=False),
     "light": SetConfig(lambda: DacSet(LIGHT_MPD, LIGHT_MRD, floor=0.05)),
+    "middle": SetConfig(lambda: DacSet(LIGHT_MPD, MIDDLE_MRD, floor=0.05)),
 }
 
 
@@ -75,45 +78,37 @@ class Adversary(nn.Module):
         for name in names:
             self.sets[name].requires_grad_(name in self.trained)
 
-    def forward(self, wav: Float[Tensor, "batch samples"]) -> dict[str, list[Judgement]]:
-        """What each trained set makes of each row."""
-        return {name: self.sets[name](wav) for name in self.trained}
+    @property
+    def frozen(self) -> list[str]:
+        return [name for name in self.sets if name not in self.trained]
 
-    def discriminator_losses(
-        self,
-        judge: Callable[[Tensor], dict[str, list[Judgement]]],
-        real: Float[Tensor, "batch samples"],
-        made: Float[Tensor, "batch samples"],
-    ) -> dict[str, Tensor]:
-        """Losses of the trained sets. `judge` is this module, or what stands for it where there are many processes."""
-        both = judge(torch.cat([real, made.detach()]))
-        return {
-            f"{name}_discriminator": SETS[name].style.discriminator(*split(judgements, len(real)))
-            for name, judgements in both.items()
-        }
+    def forward(self, wav: Float[Tensor, "batch samples"], names: Sequence[str] | None = None) -> Judgements:
+        """What each of the named sets, by default the trained ones, makes of each row."""
+        return {name: self.sets[name](wav) for name in (self.trained if names is None else names)}
 
-    def generator_losses(
-        self, real: Float[Tensor, "batch samples"], made: Float[Tensor, "batch samples"]
-    ) -> dict[str, Tensor]:
-        """Losses of whoever made `made`; the gradient passes through the discriminators and stays out of them."""
+    def still(
+        self, real: Float[Tensor, "batch samples"], fake: Float[Tensor, "batch samples"], names: Sequence[str]
+    ) -> tuple[Judgements, Judgements]:
+        """What the named sets make of real and fake rows, with gradients to the fake rows and to nothing else."""
+        detached = {name: p.detach() for name, p in self.named_parameters()}
+        with torch.no_grad():
+            truth = functional_call(self, detached, (real, names))
+        return truth, functional_call(self, detached, (fake, names))
+
+    def discriminator_losses(self, truth: Judgements, made: Judgements) -> dict[str, Tensor]:
+        """Losses of sets, from what they make of real rows and of decoded ones."""
+        return {f"{name}_discriminator": SETS[name].style.discriminator(truth[name], made[name]) for name in made}
+
+    def generator_losses(self, truth: Judgements, made: Judgements) -> dict[str, Tensor]:
+        """Losses of whoever decoded the rows."""
         losses: dict[str, Tensor] = {}
-        with self._still():
-            for name, judge in self.sets.items():
-                style = SETS[name].style
-                with torch.no_grad():
-                    truth = judge(real)
-                judgements = judge(made)
-                losses[f"{name}_adversarial"] = style.generator(judgements)
-                losses[f"{name}_features"] = style.features(truth, judgements)
+        for name in made:
+            losses[f"{name}_adversarial"] = SETS[name].style.generator(made[name])
+            losses[f"{name}_features"] = SETS[name].style.features(truth[name], made[name])
         return losses
 
-    @contextmanager
-    def _still(self) -> Iterator[None]:
-        """No gradients for the discriminators' own parameters: they would be computed and thrown away."""
-        for name in self.trained:
-            self.sets[name].requires_grad_(False)
-        try:
-            yield
-        finally:
-            for name in self.trained:
-                self.sets[name].requires_grad_(True)
+
+def split_all(judgements: Judgements, rows: int) -> tuple[Judgements, Judgements]:
+    """Judgements of one batch -> those of its first `rows` rows, and those of the rest."""
+    halves = {name: split(own, rows) for name, own in judgements.items()}
+    return {name: first for name, (first, _) in halves.items()}, {name: rest for name, (_, rest) in halves.items()}

@@ -13,7 +13,7 @@ from q2d2.config import CodecConfig
 from q2d2.train.budget import Budget
 from q2d2.train.drawing import BySource
 from q2d2.train.objective import RECONSTRUCTION
-from q2d2.train.recipes import ADVERSARIAL, RECIPES, Recipe, recipe_for
+from q2d2.train.recipes import ADVERSARIAL, RECIPES, Recipe, for_rows, recipe_for
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class TrainConfig:
     start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None  # a model, a run or a hub id to start from
     validate: Path | None = None  # a folder of audio to measure the averaged model on at every save
     recipe: str | None = None  # how to train: speech, paper or wavtokenizer; default: by preset
-    discriminators: Literal["recipe", "none"] = "recipe"  # those of the recipe, or reconstruction alone
+    discriminators: str = "recipe"  # those of the recipe, none, or one set by its name: light, middle, mpd, mrd, dac
     dac: Literal["frozen", "trained", "off"] | None = None  # of the paper's recipe; the reference's was frozen
-    batch: int | None = None  # rows of all processes together
+    batch: int | None = None  # rows of all processes together; `speech` adapts its rates and warm-ups to them
     seconds: float | None = None  # of a row
     learning_rate: float | None = None
     discriminator_learning_rate: float | None = None
@@ -45,7 +45,9 @@ class TrainConfig:
     linear_start: Literal["recipe", "none"] = "recipe"  # fitted ways around the networks, or nothing but noise
     source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
     precision: Literal["auto", "bfloat16", "float32"] = "auto"  # auto: bfloat16 where matrices multiply faster in it
+    optimizer: Literal["adamw", "muon"] | None = None  # muon: better a step, and slower on a CPU
     compile: Literal["auto", "on", "off"] = "auto"  # auto: on GPUs
+    graph: bool = False  # one CUDA graph for a whole step: one GPU, no learned codebooks
     device: str | None = None  # cpu or cuda; default: a GPU if there is one
     devices: int = 1  # processes on this machine; under torchrun what torchrun says
     workers: int = 2  # threads that prepare batches
@@ -67,12 +69,13 @@ class TrainConfig:
     def settled(self, codec: CodecConfig) -> Recipe:
         """The recipe with this command's changes."""
         recipe = RECIPES[self.recipe or recipe_for(codec)]
+        recipe = for_rows(recipe, self.batch or recipe.batch)
         named = (
-            "batch seconds learning_rate discriminator_learning_rate warmup_steps decay_from adversarial_from "
-            "adversarial_warmup_steps judged_seconds average"
+            "seconds learning_rate discriminator_learning_rate warmup_steps decay_from adversarial_from "
+            "adversarial_warmup_steps judged_seconds average optimizer"
         )
         changes: dict[str, Any] = {n: getattr(self, n) for n in named.split() if getattr(self, n) is not None}
-        sets = recipe.discriminators if self.discriminators == "recipe" else ()
+        sets = {"recipe": recipe.discriminators, "none": ()}.get(self.discriminators, (self.discriminators,))
         if self.dac is not None:
             sets = tuple(name for name in sets if name not in ("dac", "frozen_dac"))
             sets += {"frozen": ("frozen_dac",), "trained": ("dac",), "off": ()}[self.dac]

@@ -4,31 +4,31 @@ Two ways to draw. `ByUtterance` is what the speech codecs before this one do: ev
 level. `BySource` draws the source before the sample, so that a few much-recorded speakers do not become the whole
 world. Either way a row depends on (seed, step, row) and on the corpus alone: a resumed run sees what an uninterrupted
 one would have, and the ranks of a run on several GPUs see together what one process would.
+
+Rows come in two parts: threads draw them and read what was recorded (`raw_at`), and the device that trains changes that
+at random (`made`). A GPU holds a whole packed corpus, so that nothing but a few numbers a row has to be copied to it.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Int16, Int64
 from torch import Tensor
 
 from q2d2 import audio
 from q2d2.console import say
 from q2d2.corpus import Corpus, CorpusError, Files, PackedUtterances, Reader, find_utterances, is_packed
-from q2d2.train.augment import Augment, changed, source_samples
+from q2d2.train.augment import Augment, changed, draw, source_samples
 from q2d2.train.drawing import (
     LOUDEST_DB,
     QUIETEST_DB,
@@ -45,14 +45,30 @@ __all__ = [
     "Batch",
     "BySource",
     "ByUtterance",
+    "Crops",
     "Drawing",
     "Prefetcher",
+    "Raw",
     "Speech",
     "open_speech",
     "validation_clips",
 ]
 
 _REPORTED = 20  # skipped files that are named while the training runs; the others are only counted
+
+
+class Raw(NamedTuple):
+    """What the rows of one step are made of."""
+
+    wav: Float[Tensor, "batch source_samples"] | Int16[Tensor, "batch source_samples"] | None  # None: on the device
+    starts: Int64[Tensor, " batch"]  # where in the corpus on the device
+    gain: Float[Tensor, " batch"]
+    changes: Float[Tensor, "batch _"]  # what is drawn of `augment`
+    names: tuple[str, ...]
+
+    def pinned(self) -> Raw:
+        """In memory that a GPU copies from while it computes."""
+        return Raw(*(x.pin_memory() if isinstance(x, Tensor) else x for x in self))  # type: ignore[arg-type]
 
 
 class Batch(NamedTuple):
@@ -62,64 +78,81 @@ class Batch(NamedTuple):
     names: tuple[str, ...]  # file (or part of a packed corpus) and first sample of each row, at the file's own rate
 
 
-class Speech(ABC):
-    """A source of batches."""
-
-    skipped: dict[str, str]  # file -> why (broken, silent, too short), filled as they are met
-    utterances: int  # in all
-
-    @abstractmethod
-    def batch_at(self, step: int) -> Batch:
-        """The rows of this step that are this rank's: a function of (seed, step) alone. Threads may call it."""
-
-
-def open_speech(
-    path: Path,
-    sample_rate_hz: int,
-    *,
-    batch: int,
-    samples: int,
-    seed: int,
-    drawing: Drawing,
-    augment: Augment | None = None,
-    rank: int = 0,
-    world: int = 1,
-    cache: Path | None = None,
-) -> Speech:
-    """Speech in crops of `samples` from a packed corpus (decoded once into `cache`, if given), a folder or a manifest.
-
-    `batch` counts the rows of all ranks.
-    """
-    share = _Share(batch, rank, world)
-    crops = Crops(samples, sample_rate_hz, seed, augment)
-    corpus = Corpus(path, cache) if is_packed(path) else None
-    if corpus is not None and isinstance(drawing, BySource):
-        return PartCrops(corpus, share, crops, drawing)
-    recordings = Files(find_utterances(path)) if corpus is None else PackedUtterances(corpus)
-    return UtteranceCrops(Reader(recordings, sample_rate_hz), share, crops, drawing)
-
-
 @dataclass(frozen=True)
 class Crops:
-    """What a row is: so many samples, changed as `augment` says."""
+    """What a row is: so many samples, changed as `augment` says, on the device that trains."""
 
     samples: int
     sample_rate_hz: int
     seed: int
-    augment: Augment | None
+    augment: Augment | None = None
+    device: torch.device = torch.device("cpu")
 
     @property
-    def longest(self) -> int:
-        """Samples of a recording that a row may take."""
-        return self.samples if self.augment is None else math.ceil(self.samples * (1 + self.augment.speed))
+    def source_samples(self) -> int:
+        """Samples of a recording that a row is made of."""
+        return self.samples if self.augment is None else source_samples(self.augment, self.samples)
 
-    def cut(self, step: int, row: int, read: Callable[[int], np.ndarray]) -> np.ndarray:
-        """The row, of what `read` gives for a number of samples."""
+    def draw(self, step: int, rows: int) -> Float32[np.ndarray, "rows _"]:
+        """What happens to each row of all ranks."""
         if self.augment is None:
-            return read(self.samples)
-        rng = np.random.default_rng((self.seed, 3, step, row))
-        wav = read(source_samples(self.augment, rng, self.samples))
-        return changed(self.augment, rng, wav, self.samples, self.sample_rate_hz)
+            return np.zeros((rows, 0), np.float32)
+        return draw(self.augment, np.random.default_rng((self.seed, 3, step)), rows, self.sample_rate_hz)
+
+
+class Speech(ABC):
+    """A source of batches."""
+
+    def __init__(self, crops: Crops, utterances: int) -> None:
+        self.crops = crops
+        self.utterances = utterances  # in all
+        self.skipped: dict[str, str] = {}  # file -> why (broken, silent, too short), filled as they are met
+        self.on_device: Int16[Tensor, " all_samples"] | None = None  # a corpus that the device holds
+
+    @abstractmethod
+    def raw_at(self, step: int) -> Raw:
+        """What this rank's rows of this step are made of: a function of (seed, step) alone. Threads may call it."""
+
+    def made(self, raw: Raw) -> Batch:
+        """The rows, on the device, without waiting for it."""
+        crops = self.crops
+        starts, gain, changes = (x.to(crops.device, non_blocking=True) for x in (raw.starts, raw.gain, raw.changes))
+        if raw.wav is not None:
+            wav = raw.wav.to(crops.device, non_blocking=True)
+        else:
+            assert self.on_device is not None
+            within = torch.arange(crops.source_samples, device=crops.device)
+            wav = self.on_device[starts.unsqueeze(1) + within]
+        wav = wav.float() * gain.unsqueeze(1)
+        if crops.augment is not None:
+            wav = changed(crops.augment, wav, changes, crops.samples, crops.sample_rate_hz)
+        return Batch(wav, raw.names)
+
+    def batch_at(self, step: int) -> Batch:
+        """This rank's rows of this step."""
+        return self.made(self.raw_at(step))
+
+
+def open_speech(
+    path: Path,
+    crops: Crops,
+    drawing: Drawing,
+    *,
+    batch: int,
+    rank: int = 0,
+    world: int = 1,
+    cache: Path | None = None,
+) -> Speech:
+    """Speech in `crops` from a packed corpus (what is decoded is kept in `cache`, if given), a folder or a manifest.
+
+    `batch` counts the rows of all ranks.
+    """
+    share = _Share(batch, rank, world)
+    corpus = Corpus(path, cache) if is_packed(path) else None
+    if corpus is not None and isinstance(drawing, BySource):
+        return PartCrops(corpus, share, crops, drawing)
+    recordings = Files(find_utterances(path)) if corpus is None else PackedUtterances(corpus)
+    return UtteranceCrops(Reader(recordings, crops.sample_rate_hz), share, crops, drawing)
 
 
 class _Share:
@@ -129,49 +162,58 @@ class _Share:
         if batch % world or not 0 <= rank < world:
             raise ValueError(f"a batch of {batch} rows cannot be shared by {world} processes (this is number {rank})")
         self.batch = batch
-        self.rows = range(rank * batch // world, (rank + 1) * batch // world)
+        self.rows = slice(rank * batch // world, (rank + 1) * batch // world)
 
 
 class PartCrops(Speech):
     """Crops from anywhere in the parts of a packed corpus, across utterances and the pauses between them."""
 
     def __init__(self, corpus: Corpus, share: _Share, crops: Crops, drawing: BySource) -> None:
+        super().__init__(crops, sum(len(part.utterances) for part in corpus.index))
         wrong = {part.sample_rate_hz for part in corpus.index} - {crops.sample_rate_hz}
         if wrong:
             raise CorpusError(f"{corpus.folder}: the corpus is at {wrong} Hz, the model wants {crops.sample_rate_hz}")
-        for source in corpus.sources:
-            if all(len(part) <= crops.longest for part in source.parts):
-                raise CorpusError(f"every part of {source.name} is shorter than a crop of {crops.longest} samples")
-        self.skipped = {}
-        self.utterances = sum(len(part.utterances) for part in corpus.index)
-        self.corpus, self._crops = corpus, crops
+        self._parts, self._share = corpus.parts, share
+        self._names = [str(corpus.folder / part.file) for part in corpus.index]
         self.probability = source_probability(
             {source.name: source.speakers for source in corpus.sources}, drawing.weights
         )
-        self._share = share
+        # each part is drawn as its source is, and by how many crops begin in it
+        weights = np.zeros(len(self._parts))
+        for source, probability in zip(corpus.sources, self.probability, strict=True):
+            own = [i for i, part in enumerate(corpus.index) if part.source == source.name]
+            starts = np.array([max(0, len(self._parts[i]) - crops.source_samples + 1) for i in own])
+            if not starts.any():
+                raise CorpusError(
+                    f"every part of {source.name} is shorter than a crop of {crops.source_samples} samples"
+                )
+            weights[own] = probability * starts / starts.sum()
+        self._until = np.cumsum(weights)
+        self._before = np.cumsum([0, *(len(part) for part in self._parts)])  # samples of the corpus before each part
+        if crops.device.type == "cuda":
+            corpus.decode_all()
+            whole = torch.from_numpy(np.concatenate([part[:] for part in self._parts]))
+            self.on_device = whole.to(crops.device)
 
-    def batch_at(self, step: int) -> Batch:
-        """One generator draws for all rows, one after the other; only this rank's are read."""
-        rng = np.random.default_rng((self._crops.seed, step))
-        longest = self._crops.longest
-        rows, names = [], []
-        drawn_sources = rng.choice(len(self.corpus.sources), size=self._share.batch, p=self.probability)
-        for row, drawn in enumerate(drawn_sources):
-            source = self.corpus.sources[drawn]
-            sizes = np.array([max(0, len(part) - longest) for part in source.parts])
-            number = rng.choice(len(sizes), p=sizes / sizes.sum())
-            part = source.parts[number]
-            start = rng.integers(0, len(part) - longest + 1)
-            gain = 10 ** (rng.triangular(QUIETEST_DB, LOUDEST_DB, LOUDEST_DB) / 20)
-            if row in self._share.rows:
-                rows.append(self._crops.cut(step, row, partial(_scaled, part[start : start + longest], gain)))
-                names.append(f"{self.corpus.folder / source.files[number]}@{start}")
-        return Batch(torch.from_numpy(np.stack(rows)), tuple(names))
-
-
-def _scaled(pcm: np.ndarray, gain: float, samples: int) -> np.ndarray:
-    """The first of them as floats."""
-    return pcm[:samples].astype(np.float32) * np.float32(gain / 32768)
+    def raw_at(self, step: int) -> Raw:
+        """One generator draws for all rows; only this rank's are read."""
+        rng = np.random.default_rng((self.crops.seed, step))
+        place, within = rng.random((2, self._share.batch))[:, self._share.rows]
+        gain = 10 ** (rng.triangular(QUIETEST_DB, LOUDEST_DB, LOUDEST_DB, self._share.batch)[self._share.rows] / 20)
+        numbers = np.searchsorted(self._until, place * self._until[-1], side="right")
+        longest = self.crops.source_samples
+        starts = [int(at * (len(self._parts[n]) - longest + 1)) for n, at in zip(numbers, within, strict=True)]
+        places = list(zip(numbers, starts, strict=True))
+        wav = None
+        if self.on_device is None:
+            wav = torch.from_numpy(np.stack([self._parts[n][start : start + longest] for n, start in places]))
+        return Raw(
+            wav,
+            torch.from_numpy(self._before[numbers] + starts),
+            torch.from_numpy((gain / 32768).astype(np.float32)),
+            torch.from_numpy(self.crops.draw(step, self._share.batch)[self._share.rows]),
+            tuple(f"{self._names[n]}@{start}" for n, start in places),
+        )
 
 
 class UtteranceCrops(Speech):
@@ -179,9 +221,8 @@ class UtteranceCrops(Speech):
 
     def __init__(self, reader: Reader, share: _Share, crops: Crops, drawing: Drawing) -> None:
         recordings, seed = reader.recordings, crops.seed
-        self.skipped = {}
-        self.utterances = len(recordings)
-        self._reader, self._share, self._crops = reader, share, crops
+        super().__init__(crops, len(recordings))
+        self._reader, self._share = reader, share
         self._unusable: set[int] = set()
         self._lock = Lock()
         for number in range(self.utterances):
@@ -195,27 +236,34 @@ class UtteranceCrops(Speech):
             Sources(recordings, seed, drawing) if isinstance(drawing, BySource) else Epochs(recordings, seed, drawing)
         )
 
-    def batch_at(self, step: int) -> Batch:
-        rows = [self._row(step, row) for row in self._share.rows]
-        return Batch(torch.from_numpy(np.stack([wav for wav, _ in rows])), tuple(name for _, name in rows))
+    def raw_at(self, step: int) -> Raw:
+        rows = [self._row(step, row) for row in range(self._share.batch)[self._share.rows]]
+        wavs, gains, names = zip(*rows, strict=True)
+        return Raw(
+            torch.from_numpy(np.stack(wavs)),
+            torch.zeros(len(rows), dtype=torch.int64),
+            torch.tensor(gains, dtype=torch.float32),
+            torch.from_numpy(self.crops.draw(step, self._share.batch)[self._share.rows]),
+            names,
+        )
 
-    def _row(self, step: int, row: int) -> tuple[np.ndarray, str]:
-        """The first candidate that can be used; the same one whatever was met before."""
+    def _row(self, step: int, row: int) -> tuple[np.ndarray, float, str]:
+        """Crop, gain and name of the first candidate that can be used; the same one whatever was met before."""
         recordings = self._reader.recordings
-        draw = self._plan.draw(step, row, self._share.batch)
-        for number in draw.candidates:
+        drawn = self._plan.draw(step, row, self._share.batch)
+        for number in drawn.candidates:
             if number in self._unusable:
                 continue
             try:
-                spare = self._reader.samples(number) - self._crops.longest
-                start = int(draw.position * (max(0, spare) + 1))
-                gain = draw.peak / self._reader.peak(number)
-                wav = self._crops.cut(step, row, partial(self._reader.crop, number, start)) * np.float32(gain)
+                spare = self._reader.samples(number) - self.crops.source_samples
+                start = int(drawn.position * (max(0, spare) + 1))
+                gain = drawn.peak / self._reader.peak(number)
+                wav = self._reader.crop(number, start, self.crops.source_samples)
             except audio.AudioError as error:
                 self._skip(number, str(error))
             else:
                 own_start = start * recordings.length(number)[1] // self._reader.sample_rate_hz
-                return wav, recordings.where(number, own_start)
+                return wav, gain, recordings.where(number, own_start)
         raise self._nothing_left()
 
     def _nothing_left(self) -> CorpusError:
@@ -235,18 +283,15 @@ class UtteranceCrops(Speech):
 
 
 class Prefetcher:
-    """Batches from `start_step` on, in order, computed `ahead` in threads; use it in a `with`.
+    """Batches from `start_step` on, in order, read and drawn `ahead` in threads; use it in a `with`.
 
-    What a thread raises is raised where its batch would have come. `pin`: into memory that a GPU copies from while it
-    computes.
+    What a thread raises is raised where its batch would have come.
     """
 
-    def __init__(
-        self, speech: Speech, start_step: int, ahead: int = 4, threads: int | None = None, pin: bool = False
-    ) -> None:
-        self._speech, self._pin, self._step = speech, pin, start_step
+    def __init__(self, speech: Speech, start_step: int, ahead: int = 4, threads: int | None = None) -> None:
+        self._speech, self._step = speech, start_step
         self._pool = ThreadPoolExecutor(threads or min(ahead, os.cpu_count() or 1), "prefetch")
-        self._batches: deque[Future[Batch]] = deque()
+        self._coming: deque[Future[Raw | Batch]] = deque()
         for _ in range(ahead):
             self._submit()
 
@@ -255,7 +300,8 @@ class Prefetcher:
 
     def __next__(self) -> Batch:
         self._submit()
-        return self._batches.popleft().result()
+        come = self._coming.popleft().result()
+        return self._speech.made(come) if isinstance(come, Raw) else come
 
     def close(self) -> None:
         """Forget what was not asked for yet, and wait for the threads."""
@@ -268,12 +314,13 @@ class Prefetcher:
         self.close()
 
     def _submit(self) -> None:
-        self._batches.append(self._pool.submit(self._batch_at, self._step))
+        self._coming.append(self._pool.submit(self._prepared, self._step))
         self._step += 1
 
-    def _batch_at(self, step: int) -> Batch:
-        batch = self._speech.batch_at(step)
-        return batch._replace(wav=batch.wav.pin_memory()) if self._pin else batch
+    def _prepared(self, step: int) -> Raw | Batch:
+        """Finished rows for a CPU; for a GPU what it makes them of, since one thread gives it all its work."""
+        raw = self._speech.raw_at(step)
+        return raw.pinned() if self._speech.crops.device.type == "cuda" else self._speech.made(raw)
 
 
 def validation_clips(

@@ -4,7 +4,7 @@ Three families. `MultiPeriod` folds the waveform at prime periods (HiFi-GAN, arX
 `MultiResolution` looks at magnitude spectrograms (UnivNet, arXiv:2106.07889); `BandedMultiResolution` at complex ones,
 each band of frequencies with weights of its own (DAC, arXiv:2306.06546, section 3.4). `DacSet` is the first and the
 last together. The defaults have the shapes of WavTokenizer's sets, parameter for parameter; `LIGHT_MPD` and `LIGHT_MRD`
-are the sets for training beside a small codec on a CPU or a share of a GPU hour.
+are the sets for training beside a small codec on a CPU or a share of a GPU hour, `MIDDLE_MRD` for a GPU alone.
 
 Spectra are float32 whatever the autocast dtype, convolutions run in it. Images carry channels-last strides from the
 first on, and the convolutions hand that layout on. Knows nothing of losses (see `adversarial`) or of optimisers.
@@ -13,16 +13,19 @@ first on, and the convolutions hand that layout on. Knows nothing of losses (see
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, pad
 from torch.nn.utils.parametrizations import weight_norm
+
+from q2d2.spectral import centred_stfts, magnitudes, ones
 
 SLOPE = 0.1  # of the leaky ReLUs
 
@@ -43,7 +46,7 @@ class Discriminator(nn.Module, ABC):
 
 def _at_least(wav: Float[Tensor, "batch samples"], samples: int) -> Float[Tensor, "batch longer"]:
     """Zeros behind a signal too short to be reflected at its ends."""
-    return pad(wav, (0, max(0, samples - wav.shape[1])))
+    return wav if wav.shape[1] >= samples else pad(wav, (0, samples - wav.shape[1]))
 
 
 def _image(rows: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 1 height width"]:
@@ -53,10 +56,52 @@ def _image(rows: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 1 
 
 def _spectrum(wav: Float[Tensor, "batch samples"], n_fft: int, hop: int) -> Complex[Tensor, "batch frames bins"]:
     """Short-time Fourier transform: rectangular window, frame t centred on sample t * hop, the ends reflected."""
-    with torch.autocast(wav.device.type, enabled=False):
-        whole = _at_least(wav.float(), n_fft // 2 + 1)
-        window = torch.ones(n_fft, device=wav.device)
-        return torch.stft(whole, n_fft, hop, window=window, return_complex=True).transpose(1, 2)
+    whole = _at_least(wav.float(), n_fft // 2 + 1)
+    (spectrum,) = centred_stfts(whole, [ones(n_fft, wav.device)], [hop], pad_mode="reflect")
+    return spectrum
+
+
+class _Kernels:
+    """The weights of all convolutions of a module: normed, in the dtype and layout that these take.
+
+    Convolutions of one shape are normed together. One by one, this took more launches on a GPU than the convolutions.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        convolutions: list[Any] = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+        alike: dict[torch.Size, list[Any]] = defaultdict(list)
+        for conv in convolutions:
+            alike[conv.parametrizations.weight.original1.shape].append(conv)
+        ordered = [conv for same in alike.values() for conv in same]
+        device = ordered[0].bias.device
+        autocast = torch.is_autocast_enabled(device.type)
+        self.dtype = torch.get_autocast_dtype(device.type) if autocast else ordered[0].bias.dtype
+        sizes = [conv.out_channels for conv in ordered]
+        biases = torch.cat([conv.bias for conv in ordered]).to(self.dtype).split(sizes)
+        lengths = torch.cat([conv.parametrizations.weight.original0 for conv in ordered])
+        lengths_of_shapes = lengths.split([len(same) * shape[0] for shape, same in alike.items()])
+        # cuDNN would make each of them so; a CPU without bfloat16 instructions refuses it in its backward pass
+        layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
+        weights: list[Tensor] = []
+        for same, length in zip(alike.values(), lengths_of_shapes, strict=True):
+            directions = torch.cat([conv.parametrizations.weight.original1 for conv in same])
+            normed = torch._weight_norm(directions, length, 0)
+            weights += normed.to(self.dtype, memory_format=layout).chunk(len(same))
+        self._of = dict(zip(ordered, zip(weights, biases, strict=True), strict=True))
+
+    def convolve(
+        self, conv: nn.Conv2d, x: Float[Tensor, "batch inputs height width"]
+    ) -> Float[Tensor, "batch outputs out_height out_width"]:
+        """What `conv(x)` gives.
+
+        Kernels one column wide run over the transposed image: its rows are long where those of `x` may be only two
+        wide, which some CPU kernels take ten times as long for.
+        """
+        weight, bias = self._of[conv]
+        (down, across), (above, beside) = conv.stride, conv.padding  # type: ignore[str-unpack]
+        if conv.kernel_size[1] == 1:
+            return conv2d(x.mT, weight.mT, bias, (across, down), (beside, above)).mT  # type: ignore[arg-type]
+        return conv2d(x, weight, bias, (down, across), (above, beside))  # type: ignore[arg-type]
 
 
 class _Stack(nn.Module):
@@ -66,10 +111,10 @@ class _Stack(nn.Module):
         super().__init__()
         self.convolutions = nn.ModuleList(weight_norm(conv) for conv in convolutions)
 
-    def forward(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+    def forward(self, image: Float[Tensor, "batch channels height width"], kernels: _Kernels) -> list[Tensor]:
         maps = [image]
         for conv in self.convolutions:
-            maps.append(leaky_relu(conv(maps[-1]), SLOPE))
+            maps.append(leaky_relu(kernels.convolve(conv, maps[-1]), SLOPE))  # type: ignore[arg-type]
         return maps[1:]
 
 
@@ -86,8 +131,10 @@ class _Verdict(nn.Module):
         self.convolution = weight_norm(nn.Conv2d(channels, 1, kernel, padding=(height // 2, width // 2)))
         self.conditions = nn.Parameter(torch.zeros(conditions, channels)) if conditions else None
 
-    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 1 height width"]:
-        logits = self.convolution(x)
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"], kernels: _Kernels
+    ) -> Float[Tensor, "batch 1 height width"]:
+        logits = kernels.convolve(self.convolution, x)
         if self.conditions is None:
             return logits
         return logits + conv2d(x, self.conditions[0].reshape(1, -1, 1, 1))
@@ -113,7 +160,8 @@ class MultiPeriod(Discriminator):
         self.members = nn.ModuleList(_Period(config, period) for period in config.periods)
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> list[Judgement]:
-        return [member(wav) for member in self.members]
+        kernels = _Kernels(self)
+        return [member(wav, kernels) for member in self.members]
 
 
 class _Period(nn.Module):
@@ -131,17 +179,17 @@ class _Period(nn.Module):
         )
         self.verdict = _Verdict(config.widths[-1], (3, 1), config.conditions)
 
-    def forward(self, wav: Float[Tensor, "batch samples"]) -> Judgement:
-        maps = self.stack(self.fold(wav))
-        return Judgement(maps[self.skipped :], self.verdict(maps[-1]))
+    def forward(self, wav: Float[Tensor, "batch samples"], kernels: _Kernels) -> Judgement:
+        maps = self.stack(self.fold(wav), kernels)
+        return Judgement(maps[self.skipped :], self.verdict(maps[-1], kernels))
 
     def fold(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch 1 rows period"]:
-        """Reflects the end up to a multiple of the period and cuts there."""
+        """Reflects the end up to a multiple of the period and cuts there; in memory each phase is a row."""
         whole = _at_least(wav, self.period + 1)
         missing = self.period - whole.shape[1] % self.period
         if missing < self.period or self.full_period_padding:
             whole = pad(whole, (0, missing), mode="reflect")
-        return _image(whole.unflatten(1, (-1, self.period)))
+        return _image(whole.unflatten(1, (-1, self.period)).mT).mT
 
 
 @dataclass(frozen=True)
@@ -159,7 +207,8 @@ class MultiResolution(Discriminator):
         self.members = nn.ModuleList(_Magnitudes(config, n_fft) for n_fft in config.n_ffts)
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> list[Judgement]:
-        return [member(wav) for member in self.members]
+        kernels = _Kernels(self)
+        return [member(wav, kernels) for member in self.members]
 
 
 class _Magnitudes(nn.Module):
@@ -180,10 +229,10 @@ class _Magnitudes(nn.Module):
         )
         self.verdict = _Verdict(wide, (3, 3), config.conditions)
 
-    def forward(self, wav: Float[Tensor, "batch samples"]) -> Judgement:
-        magnitudes = _spectrum(wav, self.n_fft, self.n_fft // 4).abs()
-        maps = self.stack(_image(magnitudes.transpose(1, 2)))
-        return Judgement(maps, self.verdict(maps[-1]))
+    def forward(self, wav: Float[Tensor, "batch samples"], kernels: _Kernels) -> Judgement:
+        spectrum = _spectrum(wav, self.n_fft, self.n_fft // 4)
+        maps = self.stack(_image(magnitudes(spectrum).mT), kernels)
+        return Judgement(maps, self.verdict(maps[-1], kernels))
 
 
 @dataclass(frozen=True)
@@ -205,7 +254,8 @@ class BandedMultiResolution(Discriminator):
         self.members = nn.ModuleList(_Bands(config, n_fft) for n_fft in config.n_ffts)
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> list[Judgement]:
-        return [member(wav) for member in self.members]
+        kernels = _Kernels(self)
+        return [member(wav, kernels) for member in self.members]
 
 
 class _Bands(nn.Module):
@@ -229,13 +279,13 @@ class _Bands(nn.Module):
             nn.Conv2d(wide, wide, 3, padding=1),
         ]
 
-    def forward(self, wav: Float[Tensor, "batch samples"]) -> Judgement:
+    def forward(self, wav: Float[Tensor, "batch samples"], kernels: _Kernels) -> Judgement:
         image = torch.view_as_real(_spectrum(wav, self.n_fft, self.hop)).permute(0, 3, 1, 2)
-        bands = [
-            stack(image[..., low:high]) for stack, (low, high) in zip(self.stacks, pairwise(self.edges), strict=True)
-        ]
+        widths = [high - low for low, high in pairwise(self.edges)]
+        images = image.to(kernels.dtype).split(widths, dim=-1)
+        bands = [stack(image, kernels) for stack, image in zip(self.stacks, images, strict=True)]
         side_by_side = torch.cat([maps[-1] for maps in bands], dim=-1)
-        return Judgement([feature for maps in bands for feature in maps], self.verdict(side_by_side))
+        return Judgement([feature for maps in bands for feature in maps], self.verdict(side_by_side, kernels))
 
 
 DAC_MPD = MultiPeriodConfig(conditions=0, first_map=True, full_period_padding=True)
@@ -243,6 +293,10 @@ DAC_MRD = BandedMultiResolutionConfig()
 # Forward and backward of 12 rows of 1.35 s, bfloat16 on one EPYC core: 107 ms and 73 ms, with another job beside it.
 LIGHT_MPD = MultiPeriodConfig(widths=(8, 16, 32, 64, 128), periods=(2, 5, 11), conditions=0)
 LIGHT_MRD = BandedMultiResolutionConfig(n_ffts=(1024,), channels=8, overlap=2)
+
+
+# For a GPU: with LIGHT_MPD and one pass over both sides 4.4 GFLOP a step and row of 0.675 s, the light sets take 1.1.
+MIDDLE_MRD = BandedMultiResolutionConfig(n_ffts=(2048, 512), channels=16, overlap=2)
 
 
 class DacSet(Discriminator):

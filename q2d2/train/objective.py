@@ -12,7 +12,7 @@ from torch import Tensor
 from q2d2.baselines import RVQ, VQ
 from q2d2.codec import Codec, CodecOutput
 from q2d2.excitation import BLOCK
-from q2d2.train.losses import commitment_loss, mel_loss, phase_loss, pitch_loss, spectral_losses
+from q2d2.train.losses import SPECTRAL, commitment_loss, mel_loss, pitch_loss, spectral_losses
 from q2d2.train.pitch import track_pitch
 
 RECONSTRUCTION = ("mel", "log_mel", "root_mel", "phase", "pitch", "commitment")
@@ -45,10 +45,8 @@ def reconstruction_losses(
     losses: dict[str, Tensor] = {}
     if "mel" in names:
         losses["mel"] = mel_loss(made, wav, sample_rate_hz)
-    if {"log_mel", "root_mel"} & set(names):
-        losses |= {k: v for k, v in spectral_losses(made, wav, sample_rate_hz).items() if k in names}
-    if "phase" in names:
-        losses["phase"] = phase_loss(made, wav)
+    if {*SPECTRAL} & {*names}:
+        losses |= spectral_losses(made, wav, sample_rate_hz, names)
     if "pitch" in names and log2_pitch is not None:
         target = track_pitch(wav, wav.shape[1] // log2_pitch.shape[1], sample_rate_hz)
         losses["pitch"] = pitch_loss(log2_pitch, target)

@@ -18,9 +18,9 @@ from q2d2.codec import Codec
 from q2d2.train import linear_start, state
 from q2d2.train.budget import Budget
 from q2d2.train.config import TrainConfig
-from q2d2.train.data import Prefetcher, Speech, open_speech, validation_clips
+from q2d2.train.data import Crops, Prefetcher, Speech, open_speech, validation_clips
 from q2d2.train.journal import Journal
-from q2d2.train.recipes import Recipe
+from q2d2.train.recipes import row_samples
 from q2d2.train.trainer import Trainer
 from q2d2.train.validation import validate
 
@@ -40,7 +40,7 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
     speech = None
     fits = config.settled(codec.config).linear_start and linear_start.is_possible(codec)
     if fits and first and config.start is None and not resumes:  # other processes take their weights from this one
-        whole = _speech(config, codec)
+        whole = _speech(config, codec, fabric.device)
         linear_start.begin(codec.to(fabric.device), whole)
         speech = whole if fabric.world_size == 1 else None
     trainer = Trainer(codec, config, fabric)
@@ -56,11 +56,11 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         _leave(fabric)
         return config.out / state.MODEL
     clips = [] if config.validate is None or not first else validation_clips(config.validate, rate_hz, codec.hop)
-    speech = speech or _speech(config, codec, fabric.global_rank, fabric.world_size)
+    speech = speech or _speech(config, codec, fabric.device, fabric.global_rank, fabric.world_size)
     if first:
         write_whole(config.out / "config.json", TypeAdapter(dict).dump_json(asdict(config), indent=1))
-    seconds = recipe.batch * _row_samples(recipe, codec) / rate_hz
-    journal = Journal(config.out, config.log_every, seconds, rate_hz, silent=not first)
+    seconds = recipe.batch * row_samples(recipe, codec.config, codec.hop) / rate_hz
+    journal = Journal(config.out, seconds, rate_hz, silent=not first)
 
     def finish() -> None:
         """Save and measure, on the first process; what that takes is kept free at the end of the budget."""
@@ -74,19 +74,24 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
         budget.ending_s = max(budget.ending_s, time.monotonic() - begun)
         fabric.barrier()
 
-    with closing(journal), Prefetcher(speech, trainer.step, threads=config.workers, pin=_on_gpu(fabric)) as batches:
+    with closing(journal), Prefetcher(speech, trainer.step, threads=config.workers) as batches:
         finish()  # also: a disk that cannot hold the run is known of now
         saved = time.monotonic()
         while (share := _spent(fabric, budget, trainer.step)) < 1:
             begun = time.monotonic()
             batch = next(batches)
             waited_s = time.monotonic() - begun
-            report = trainer.train_step(batch, share)
+            trainer.train_step(batch, share)
             budget.step_s = time.monotonic() - begun
-            journal.add(trainer.step, share, report | {"wait_s": waited_s})
-            if _save_is_due(config, trainer.step, saved):
+            journal.passed(waited_s)
+            is_due = _save_is_due(config, trainer.step, saved)
+            if is_due or trainer.step % config.log_every == 0:
+                journal.report(trainer.step, share, trainer.report(speech.batch_at))
+            if is_due:
                 finish()
                 saved = time.monotonic()
+        if journal.steps:
+            journal.report(trainer.step, 1.0, trainer.report(speech.batch_at))
         finish()
         if speech.skipped:
             journal.say(f"{len(speech.skipped)} of {speech.utterances} recordings were skipped")
@@ -94,25 +99,13 @@ def train(config: TrainConfig, started: float | None = None) -> Path:
     return config.out / state.MODEL
 
 
-def _row_samples(recipe: Recipe, codec: Codec) -> int:
-    """Whole frames."""
-    return max(1, round(recipe.seconds * codec.config.sample_rate_hz / codec.hop)) * codec.hop
-
-
-def _speech(config: TrainConfig, codec: Codec, rank: int = 0, world: int = 1) -> Speech:
+def _speech(config: TrainConfig, codec: Codec, device: torch.device, rank: int = 0, world: int = 1) -> Speech:
     """The rows of one process, or of all."""
     recipe = config.settled(codec.config)
+    samples = row_samples(recipe, codec.config, codec.hop)
+    crops = Crops(samples, codec.config.sample_rate_hz, config.seed, recipe.augment, device)
     return open_speech(
-        config.data,
-        codec.config.sample_rate_hz,
-        batch=recipe.batch,
-        samples=_row_samples(recipe, codec),
-        seed=config.seed,
-        drawing=recipe.drawing,
-        augment=recipe.augment,
-        rank=rank,
-        world=world,
-        cache=config.cache,
+        config.data, crops, recipe.drawing, batch=recipe.batch, rank=rank, world=world, cache=config.cache
     )
 
 
@@ -170,7 +163,3 @@ def _starting_point(config: TrainConfig) -> tuple[Codec, Path | None]:
     start = Path(config.start)
     model = start / state.MODEL
     return checkpoint.load(model if model.is_dir() else config.start), start / state.DISCRIMINATORS
-
-
-def _on_gpu(fabric: Fabric) -> bool:
-    return fabric.device.type == "cuda"

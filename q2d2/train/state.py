@@ -16,7 +16,7 @@ from q2d2.codec import Codec
 from q2d2.train.step import Player
 
 STATE, MODEL, DISCRIMINATORS = "state.safetensors", "model", "discriminators.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what optimisers remember
 
 
 def save(
@@ -26,9 +26,10 @@ def save(
     tensors = {f"average/{name}": value for name, value in averaged.state_dict().items()}
     for role, player in players.items():
         tensors |= {f"{role}/weight/{name}": value for name, value in player.module.state_dict().items()}
-        for name, p in player.module.named_parameters():
-            moments = player.optimizer.state.get(p, {})
-            tensors |= {f"{role}/{key}/{name}": moments[key] for key in MOMENTS if key in moments}
+        for optimizer in player.optimizers:
+            for name, p in player.module.named_parameters():
+                moments = optimizer.state.get(p, {})
+                tensors |= {f"{role}/{key}/{name}": moments[key] for key in MOMENTS if key in moments}
     meta = {name: str(count) for name, count in counts.items()} | {"elapsed_s": str(elapsed_s)}
     checkpoint.write_tensors(out / STATE, tensors, meta)
     if "discriminators" in players:
@@ -44,14 +45,16 @@ def load(out: Path, players: Mapping[str, Player], averaged: Codec, counts: Mapp
         averaged.load_state_dict(_under(tensors, "average"))
         for role, player in players.items():
             player.module.load_state_dict(_under(tensors, f"{role}/weight"))
-            steps = int(meta[counts[role]])
+            count = float(meta[counts[role]])
             moments = {key: _under(tensors, f"{role}/{key}") for key in MOMENTS}
-            for name, p in player.module.named_parameters():
-                if name in moments[MOMENTS[0]]:
+            names = {p: name for name, p in player.module.named_parameters()}
+            for optimizer in player.optimizers:
+                for p in (p for group in optimizer.param_groups for p in group["params"]):
                     # laid out as the parameter is: a fused optimiser walks through both side by side
-                    mine = {key: torch.empty_like(p).copy_(moments[key][name]) for key in MOMENTS}
-                    count = torch.tensor(float(steps), device=p.device)
-                    player.optimizer.state[p] = {"step": count} | mine
+                    mine = {k: torch.empty_like(p).copy_(v[names[p]]) for k, v in moments.items() if names[p] in v}
+                    if mine:
+                        steps = {} if "momentum_buffer" in mine else {"step": torch.tensor(count, device=p.device)}
+                        optimizer.state[p] = steps | mine
     except (RuntimeError, KeyError) as error:
         raise checkpoint.ModelError(
             f"{out / STATE}: is of another model or other discriminators than this command trains; "

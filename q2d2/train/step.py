@@ -1,115 +1,158 @@
-"""One update of everything: the discriminators, then the generator, on the same generated audio."""
+"""One update of everything, discriminators and generator, on the same generated audio, without waiting for the device.
+
+Whatever differs from one step to the next comes as a tensor on the device (`Turn`), and nothing is read back: so a GPU
+is never waited for, and a whole step can be captured in a CUDA graph. A step whose loss or gradient is no number leaves
+the weights as they were and says so in what it returns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from q2d2.codec import Codec
-from q2d2.train.adversary import Adversary
-from q2d2.train.data import Batch
+from q2d2.train.adversary import Adversary, split_all
 from q2d2.train.objective import RECONSTRUCTION, reconstruction_losses
 from q2d2.train.recipes import Recipe
 
 
-class NotFiniteError(FloatingPointError):
-    """A loss or a gradient that is no number."""
-
-
 @dataclass(frozen=True)
 class Player:
-    """A network and its optimiser. `wrapped` is what to call in training; `module` the network itself."""
+    """A network and its optimisers: AdamW, and maybe Muon. `wrapped` is what to call; `module` the network itself."""
 
     module: Any
     wrapped: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: Sequence[torch.optim.Optimizer]
+
+
+class Turn(NamedTuple):
+    """What differs from step to step, on the device."""
+
+    learning_rate: Float[Tensor, ""]
+    discriminator_learning_rate: Float[Tensor, ""]
+    say: Float[Tensor, ""]  # the share of the discriminators' say in the generator's loss
+    judged_from: Int64[Tensor, ""]  # the first sample of every row that discriminators see
+    num_pairs: Int64[Tensor, " batch"]
+    start_frame: Int64[Tensor, " batch"]
+
+
+class Outcome(NamedTuple):
+    """Losses and gradient norms of a step, and whether all of them are numbers."""
+
+    names: tuple[str, ...]
+    values: Float[Tensor, " names"]
+    finite: Bool[Tensor, ""]
 
 
 @dataclass(frozen=True)
-class Strength:
-    """Of this step: learning rates, and the share of the discriminators' say in the generator's loss."""
+class Update:
+    """How both players are updated: all that stays as it is from step to step."""
 
-    learning_rate: float
-    discriminator_learning_rate: float = 0.0
-    adversarial: float | None = None  # None: the discriminators do not play
+    fabric: Fabric
+    recipe: Recipe
+    generator: Player
+    opponent: Player | None
+    judged_samples: int  # of every row, that discriminators see
+    autocast: torch.autocast
 
+    def __call__(self, wav: Float[Tensor, "batch samples"], turn: Turn, plays: bool) -> Outcome:
+        """One update, with or without the discriminators. The generator runs once for both players.
 
-def train_step(
-    fabric: Fabric,
-    recipe: Recipe,
-    generator: Player,
-    opponent: Player | None,
-    batch: Batch,
-    num_pairs: Tensor,
-    start_frame: Tensor,
-    strength: Strength,
-    judged: slice,
-    autocast: torch.autocast,
-) -> dict[str, float]:
-    """Update both players; losses and gradient norms by name.
-
-    NotFiniteError, with the generator as it was, if one of them is no number. The generator runs once: the
-    discriminators see its output detached, then it is judged by what they have become; both on the samples `judged`.
-    """
-    codec: Codec = generator.module
-    adversary: Adversary | None = opponent.module if opponent and strength.adversarial is not None else None
-    with autocast:
-        output = generator.wrapped(batch.wav, num_pairs, start_frame)
-    made = output.decoded.wav
-    report: dict[str, Tensor] = {}
-
-    if adversary and opponent:
-        with autocast:
-            losses = adversary.discriminator_losses(opponent.wrapped, batch.wav[:, judged], made[:, judged])
+        Where the recipe says `one_pass`, discriminators judge once as well: the generator learns from what they are
+        before their own update. Otherwise, as in WavTokenizer, from what they have become.
+        """
+        codec: Codec = self.generator.module
+        with self.autocast:
+            output = self.generator.wrapped(wav, turn.num_pairs, turn.start_frame)
+        made = output.decoded.wav
+        report: dict[str, Tensor] = {}
+        total = torch.zeros((), device=wav.device)
+        if plays and self.opponent is not None:
+            pull = self._adversarial(
+                self.opponent, self._judged(wav, turn), self._judged(made.detach(), turn), turn, report
+            )
+            # the gradient of what discriminators say, which has been taken down to the decoded samples
+            total = (self._judged(made, turn) * pull).sum()
+        wanted = [name for name in RECONSTRUCTION if self.recipe.weights.get(name)]
+        losses = reconstruction_losses(wanted, output, wav, codec)
         report |= losses
-        weights = {name: recipe.weights.get(name, 1.0) for name in losses}
-        norm = _descend(fabric, opponent, losses, weights, strength.discriminator_learning_rate, recipe.clip)
-        report["discriminator_norm"] = norm
-        _check(report)
-        opponent.optimizer.step()
+        total = total + _weighted(losses, self.recipe.weights)
+        report["grad_norm"] = self._descend(self.generator, total, turn.learning_rate, report)
+        values = _stacked(report)
+        return Outcome(tuple(report), values, values.sum().isfinite())
 
-    wanted = [name for name in RECONSTRUCTION if recipe.weights.get(name)]
-    losses = reconstruction_losses(wanted, output, batch.wav, codec)
-    weights = {name: recipe.weights[name] for name in losses}
-    if adversary and strength.adversarial is not None:
-        with autocast:
-            opinions = adversary.generator_losses(batch.wav[:, judged], made[:, judged])
-        losses |= opinions
-        weights |= {name: strength.adversarial * recipe.weights.get(name, 0.0) for name in opinions}
-    report |= losses
-    report["grad_norm"] = _descend(fabric, generator, losses, weights, strength.learning_rate, recipe.clip)
-    numbers = _check(report)
-    generator.optimizer.step()
-    return numbers
+    def _judged(self, wav: Tensor, turn: Turn) -> Float[Tensor, "batch judged_samples"]:
+        if wav.shape[1] == self.judged_samples:
+            return wav
+        return wav.index_select(1, turn.judged_from + torch.arange(self.judged_samples, device=wav.device))
+
+    def _adversarial(
+        self, opponent: Player, real: Tensor, fake: Tensor, turn: Turn, report: dict[str, Tensor]
+    ) -> Float[Tensor, "batch judged_samples"]:
+        """Update the discriminators; the gradient of the generator's adversarial losses to the decoded samples."""
+        adversary: Adversary = opponent.module
+        fake.requires_grad_()
+        with self.autocast:
+            if real.device.type == "cpu":  # no gradient has to pass through real rows to the decoded ones
+                truth, lie = opponent.wrapped(real), opponent.wrapped(fake)
+            else:  # half as many kernels
+                truth, lie = split_all(opponent.wrapped(torch.cat([real, fake])), len(real))
+            losses = adversary.discriminator_losses(truth, lie)
+        opinions: dict[str, Tensor] = {}
+        pull = torch.zeros_like(fake)
+        if self.recipe.one_pass:
+            opinions = adversary.generator_losses(truth, lie)
+            pull = self._pull(opinions, fake, turn, retain_graph=True)
+        weights = {name: self.recipe.weights.get(name, 1.0) for name in losses}
+        norm = self._descend(opponent, _weighted(losses, weights), turn.discriminator_learning_rate, losses)
+        if left := adversary.frozen if self.recipe.one_pass else list(adversary.sets):
+            with self.autocast:
+                rest = adversary.generator_losses(*adversary.still(real, fake, left))
+            pull = pull + self._pull(rest, fake, turn)
+            opinions |= rest
+        report |= losses | {"discriminator_norm": norm} | opinions
+        return pull
+
+    def _pull(self, opinions: dict[str, Tensor], fake: Tensor, turn: Turn, retain_graph: bool = False) -> Tensor:
+        weights = {name: self.recipe.weights.get(name, 0.0) for name in opinions}
+        return torch.autograd.grad(turn.say * _weighted(opinions, weights), fake, retain_graph=retain_graph)[0]
+
+    def _descend(
+        self, player: Player, loss: Tensor, learning_rate: Tensor, report: Mapping[str, Tensor]
+    ) -> Float[Tensor, ""]:
+        """One step of the player's optimisers, unless something is no number; the gradient's norm before clipping."""
+        parameters = [p for p in player.module.parameters() if p.requires_grad]
+        for p in parameters:
+            p.grad = None
+        self.fabric.backward(loss, inputs=parameters)
+        parameters = [p for p in parameters if p.grad is not None]
+        many = True if loss.device.type == "cuda" else None  # one kernel for many tensors
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=many)
+        if self.recipe.clip is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm, foreach=many)
+        finite = _stacked({**report, "norm": norm}).sum().isfinite()
+        adamw, *muon = player.optimizers
+        for group in adamw.param_groups:
+            group["lr"] = learning_rate
+        # what PyTorch's own loss scaling sets: a fused optimiser leaves everything as it is where this is 1
+        adamw.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        for group in (group for optimizer in muon for group in optimizer.param_groups):
+            for p in group["params"]:
+                p.grad = None if p.grad is None else torch.where(finite, p.grad, 0.0)
+        for optimizer in player.optimizers:
+            optimizer.step()
+        return norm
 
 
-def _descend(
-    fabric: Fabric,
-    player: Player,
-    losses: Mapping[str, Tensor],
-    weights: Mapping[str, float],
-    learning_rate: float,
-    clip: float | None,
-) -> Tensor:
-    """Gradients of the weighted sum, clipped, ready for the optimiser; their norm before clipping."""
-    for group in player.optimizer.param_groups:
-        group["lr"] = learning_rate
-    player.optimizer.zero_grad(set_to_none=True)
-    fabric.backward(torch.stack([weights[name] * value for name, value in losses.items()]).sum())
-    parameters = [p for p in player.module.parameters() if p.grad is not None]
-    if clip is None:
-        return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return torch.nn.utils.clip_grad_norm_(parameters, clip)
+def _weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+    return torch.stack([weights[name] * value for name, value in losses.items()]).sum()
 
 
-def _check(report: Mapping[str, Tensor]) -> dict[str, float]:
-    """The report as numbers (one wait for the device); NotFiniteError if one is none."""
-    numbers = dict(zip(report, torch.stack([v.detach().float() for v in report.values()]).tolist(), strict=True))
-    if wrong := [name for name, value in numbers.items() if not torch.isfinite(torch.tensor(value))]:
-        raise NotFiniteError(f"{', '.join(wrong)} not finite")
-    return numbers
+def _stacked(report: Mapping[str, Tensor]) -> Float[Tensor, " names"]:
+    return torch.stack([value.detach().float() for value in report.values()])

@@ -74,9 +74,9 @@ def test_what_cannot_be_used(audio_file, speech_like, tmp_path):
 def test_utterances_of_a_packed_corpus(packed_corpus):
     corpus = Corpus(packed_corpus)
     one = Reader(PackedUtterances(corpus), 24_000)
-    np.testing.assert_array_equal(one.read(2, 100, 50), corpus.decoded[1][100:150] / np.float32(32768))
+    np.testing.assert_array_equal(one.read(2, 100, 50), corpus.parts[1][100:150] / np.float32(32768))
     assert len(one.read(2, 59_990, 50)) == 10
     assert one.recordings.where(2, 7) == f"{packed_corpus}/choir-1.opus@7"
     assert (one.recordings.source(3), one.recordings.speaker(3)) == ("solo", "d")
-    assert one.peak(0) == np.abs(corpus.decoded[0].astype(int)).max() / 32768
+    assert one.peak(0) == np.abs(corpus.parts[0][:].astype(int)).max() / 32768
     assert Reader(one.recordings, 16_000).samples(0) == 48_000

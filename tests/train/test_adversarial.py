@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import l1_loss
 
 from q2d2.train import adversarial
 from q2d2.train.adversarial import split
@@ -85,6 +86,46 @@ def test_split_puts_the_real_rows_first() -> None:
         ):
             assert len(one) == 2
             assert torch.equal(torch.cat([one, other]), x)
+
+
+def every(judgements: list[Judgement]) -> list[torch.Tensor]:
+    return [x for features, logits in judgements for x in (*features, logits)]
+
+
+def test_gradients_of_halves_are_those_of_slices() -> None:
+    """Of all halves, and where some are not asked for."""
+    whole = drawn(0, rows=5)
+    for x in every(whole):
+        x.requires_grad_()
+    first, rest = split(whole, rows=2)
+    slices = [(x[:2], x[2:]) for x in every(whole)]
+
+    def loss(first: list[torch.Tensor], rest: list[torch.Tensor]) -> torch.Tensor:
+        return sum(x.square().sum() for x in first[3:]) + sum(x.sin().sum() for x in rest[:5])
+
+    ours = loss(every(first), every(rest))
+    theirs = loss([x for x, _ in slices], [x for _, x in slices])
+    assert torch.equal(ours, theirs)
+    for one, other in zip(*(torch.autograd.grad(x, every(whole)) for x in (ours, theirs)), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("loss", [adversarial.hinge_features, adversarial.lsgan_features])
+def test_distances_are_l1_losses_forwards_and_backwards(loss, dtype: torch.dtype) -> None:
+    real, fake = ([Judgement([x.to(dtype) for x in f], y.to(dtype)) for f, y in drawn(seed)] for seed in (0, 1))
+    for x in every(fake):
+        x.requires_grad_()
+    hinge = loss is adversarial.hinge_features
+    pairs = [*zip(every(real), every(fake), strict=True)]
+    plain = sum(l1_loss(y.float(), x.float()) for i, (x, y) in enumerate(pairs) if hinge or i % 3 < 2)
+    plain = plain / len(real) if hinge else plain
+    value = loss(real, fake)
+    torch.testing.assert_close(value, plain)
+    inputs = every(fake) if hinge else [x for judgement in fake for x in judgement.features]
+    for one, other in zip(*(torch.autograd.grad(x, inputs) for x in (value, plain)), strict=True):
+        assert one.dtype == dtype
+        torch.testing.assert_close(one, other)
 
 
 def test_losses_are_means_over_rows() -> None:

@@ -1,60 +1,139 @@
-"""Rows changed at random: each change by itself, against what it promises."""
+"""Rows changed at random: each change by itself, against what it promises, and all of them against numpy."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from q2d2.train.augment import Augment, changed, source_samples
+from q2d2.excitation import hashed
+from q2d2.train import augment
+from q2d2.train.augment import UNIFORM, Augment, changed, draw, source_samples
 
 RATE_HZ = 24_000
 NOTHING = Augment(speed=0.0, response_db=0.0, noise=0.0, room=0.0, narrow=0.0)
 
 
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
 def noise(samples: int = 24_000, seed: int = 1) -> np.ndarray:
-    return (0.1 * rng(seed).normal(size=samples)).astype(np.float32)
+    return (0.1 * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
+
+
+def made_of(how: Augment, wav: np.ndarray, drawn: np.ndarray, samples: int = 24_000) -> np.ndarray:
+    """One row, changed."""
+    return changed(how, torch.from_numpy(wav)[None], torch.from_numpy(drawn)[None], samples, RATE_HZ)[0].numpy()
+
+
+def drawn_for(how: Augment, seed: int = 0, **fixed: float) -> np.ndarray:
+    """The numbers of one row, some of them given."""
+    drawn = draw(how, np.random.default_rng(seed), 1, RATE_HZ)[0]
+    for name, value in fixed.items():
+        drawn[UNIFORM.index(name)] = value
+    return drawn
+
+
+def plainly(how: Augment, wav: np.ndarray, drawn: np.ndarray, samples: int) -> np.ndarray:
+    """The same in float64, one sample and one filter after the other: every output sample from the whole spectrum."""
+    number = dict(zip(UNIFORM, drawn.astype(float), strict=False))
+    responses = drawn[len(UNIFORM) :].astype(float).reshape(2, -1)
+    speed = (1 + how.speed) ** (2 * number["speed"] - 1)
+    hertz = np.fft.rfftfreq(len(wav), 1 / RATE_HZ) * speed
+    octaves = np.log2(np.maximum(hertz, 60) / 60)
+
+    def gain(decibels: np.ndarray) -> np.ndarray:
+        return 10 ** (np.interp(octaves, np.arange(len(decibels)), decibels) / 20)
+
+    def white(key: float, count: int) -> np.ndarray:
+        return hashed(int(np.float32(key).astype(np.float64) * 2**48) + torch.arange(count)).double().numpy()
+
+    spectrum = np.fft.rfft(wav.astype(float)) * gain(responses[0])
+    if number["room"] < how.room:
+        at_s = np.arange(len(wav)) / (RATE_HZ * speed)
+        tail = (white(np.float32(number["key"]) + np.float32(1), len(wav)) - 0.5) * 10 ** (
+            -3 * at_s / (0.15 + 0.45 * number["decay"])
+        )
+        tail[at_s < 0.002] = 0
+        tail *= 10 ** (-(3 + 12 * number["below"]) / 20) / np.linalg.norm(tail)
+        spectrum *= 1 + np.fft.rfft(tail)
+    if number["noise"] < how.noise:
+        parts = white(number["key"], 2 * len(hertz)).reshape(-1, 2) - 0.5
+        hiss = (parts[:, 0] + 1j * parts[:, 1]) * gain(responses[1]) * np.maximum(hertz, 60) ** -number["tilt"]
+        below_db = how.noise_db[1] + (how.noise_db[0] - how.noise_db[1]) * number["level"]
+        spectrum += 10 ** (-below_db / 20) * np.linalg.norm(spectrum) * hiss / np.linalg.norm(hiss)
+    if number["narrow"] < how.narrow:
+        top_hz = 3400 + 4600 * number["top"]
+        spectrum *= np.clip((1.05 * top_hz - hertz) / (0.05 * top_hz), 0, 1)
+    spectrum[hertz > RATE_HZ / 2] = 0
+    spectrum[0] /= 2  # the only one that has no twin
+    # the inverse transform at places between the samples, by its definition
+    turns = 2j * np.pi * speed / len(wav) * np.arange(samples)[:, None]
+    made = 2 * (np.exp(turns * np.arange(len(spectrum))) @ spectrum).real / len(wav)
+    return made * np.abs(wav).max() / np.abs(made).max()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_changes_together_against_numpy(seed: int) -> None:
+    """Exact but for the interpolation between samples, whose errors lie far below."""
+    how = Augment(room=0.5)
+    wav = noise(source_samples(how, 1_000))
+    wav = np.convolve(wav, np.ones(4) / 4, mode="same").astype(np.float32)  # as in speech, little at the band's end
+    drawn = drawn_for(how, seed)
+    expected = plainly(how, wav, drawn, 1_000)
+    error = made_of(how, wav, drawn, 1_000) - expected
+    assert np.linalg.norm(error) < 10 ** (-40 / 20) * np.linalg.norm(expected)
 
 
 def test_nothing_changes_nothing() -> None:
     wav = noise()
-    assert source_samples(NOTHING, rng(), 24_000) == 24_000
-    np.testing.assert_allclose(changed(NOTHING, rng(), wav, 24_000, RATE_HZ), wav, atol=1e-6)
+    assert source_samples(NOTHING, 24_000) == 24_000
+    np.testing.assert_allclose(made_of(NOTHING, wav, drawn_for(NOTHING)), wav, atol=1e-6)
+
+
+def test_recordings_are_long_enough_for_the_fastest_and_quick_to_transform() -> None:
+    for samples in (1, 450, 9_600, 32_400):
+        size = source_samples(Augment(speed=0.2), samples)
+        assert size >= 1.2 * samples + augment.TAPS and size % 2 == 0
+        assert max(prime for prime in range(2, size + 1) if size % prime == 0 and _is_prime(prime)) <= 5
+
+
+def _is_prime(n: int) -> bool:
+    return all(n % k for k in range(2, math.isqrt(n) + 1))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_speed_moves_a_tone_and_keeps_its_length(seed: int) -> None:
-    augment = replace(NOTHING, speed=0.2)
-    size = source_samples(augment, rng(seed), 24_000)
-    assert 24_000 / 1.2 <= size <= 24_000 * 1.2
-    tone = np.sin(2 * np.pi * 1000 * np.arange(size) / RATE_HZ).astype(np.float32)
-    made = changed(augment, rng(seed), tone, 24_000, RATE_HZ)
+    how = replace(NOTHING, speed=0.2)
+    drawn = drawn_for(how, seed)
+    speed = 1.2 ** (2 * drawn[UNIFORM.index("speed")] - 1)
+    assert 1 / 1.2 <= speed <= 1.2
+    tone = np.sin(2 * np.pi * 1000 * np.arange(source_samples(how, 24_000)) / RATE_HZ).astype(np.float32)
+    made = made_of(how, tone, drawn)
     assert made.shape == (24_000,)
     spectrum = np.abs(np.fft.rfft(made * np.hanning(24_000)))
-    assert abs(spectrum.argmax() - 1000 * size / 24_000) <= 1  # bins are 1 Hz wide
+    assert abs(spectrum.argmax() - 1000 * speed) <= 1  # bins are 1 Hz wide
+    spectrum[spectrum.argmax() - 50 : spectrum.argmax() + 50] = 0
+    assert spectrum.max() < 10 ** (-50 / 20) * 6_000  # of a full tone's
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_peak_stays(seed: int) -> None:
-    wav = noise()
-    made = changed(Augment(), rng(seed), wav, 24_000, RATE_HZ)
+    wav = noise(source_samples(Augment(), 24_000))
+    made = made_of(Augment(), wav, drawn_for(Augment(), seed))
     assert made.dtype == np.float32
     assert np.abs(made).max() == pytest.approx(np.abs(wav).max(), rel=1e-5)
 
 
-def test_noise_lies_as_far_below_as_asked() -> None:
+@pytest.mark.parametrize("level, below_db", [(0.0, 40), (0.5, 24), (1.0, 8)])
+def test_noise_lies_as_far_below_as_drawn(level: float, below_db: float) -> None:
     wav = noise()
-    made = changed(replace(NOTHING, noise=1.0, noise_db=(20.0, 20.0)), rng(), wav, 24_000, RATE_HZ)
+    made = made_of(replace(NOTHING, noise=1.0, noise_db=(8.0, 40.0)), wav, drawn_for(NOTHING, level=level))
     share = made @ wav / (wav @ wav)
     rest = made - share * wav
-    assert 20 * np.log10(np.linalg.norm(share * wav) / np.linalg.norm(rest)) == pytest.approx(20, abs=0.5)
+    assert 20 * np.log10(np.linalg.norm(share * wav) / np.linalg.norm(rest)) == pytest.approx(below_db, abs=0.5)
 
 
 def test_a_narrow_band_ends() -> None:
-    made = changed(replace(NOTHING, narrow=1.0), rng(), noise(), 24_000, RATE_HZ)
+    made = made_of(replace(NOTHING, narrow=1.0), noise(), drawn_for(NOTHING))
     spectrum = np.abs(np.fft.rfft(made))
     assert spectrum[int(1.05 * 8000) :].max() < 1e-3 * spectrum[:3400].mean()
     assert spectrum[3000:3400].mean() > 0.5 * spectrum[:3000].mean()
@@ -64,7 +143,7 @@ def test_a_narrow_band_ends() -> None:
 def test_a_room_follows_the_sound(seed: int) -> None:
     click = np.zeros(24_000, np.float32)
     click[0] = 0.5
-    made = changed(replace(NOTHING, room=1.0), rng(seed), click, 24_000, RATE_HZ)
+    made = made_of(replace(NOTHING, room=1.0), click, drawn_for(NOTHING, seed))
     energy = np.square(made.astype(np.float64))
     assert energy.argmax() == 0
     assert -15.1 < 10 * np.log10(energy[1:].sum() / energy[0]) < -2.9
@@ -74,21 +153,57 @@ def test_a_room_follows_the_sound(seed: int) -> None:
 def test_the_response_is_smooth_and_of_the_asked_spread() -> None:
     click = np.zeros(24_000, np.float32)
     click[0] = 0.5
+    how = replace(NOTHING, response_db=3.0)
     levels = []
     for seed in range(200):
-        made = changed(replace(NOTHING, response_db=3.0), rng(seed), click, 24_000, RATE_HZ)
-        level = 20 * np.log10(np.abs(np.fft.rfft(made)))
+        level = 20 * np.log10(np.abs(np.fft.rfft(made_of(how, click, drawn_for(how, seed)))))
         assert np.abs(np.diff(level[60:])).max() < 1  # dB per Hz
         levels.append(level[480] - level[960])  # two knots: independent
     assert np.std(levels) == pytest.approx(3 * 2**0.5, rel=0.15)
 
 
+def test_what_happens_happens_as_often_as_asked() -> None:
+    drawn = draw(Augment(), np.random.default_rng(0), 20_000, RATE_HZ)
+    for name in UNIFORM:
+        column = drawn[:, UNIFORM.index(name)]
+        assert column.min() >= 0 and column.max() < 1 and np.mean(column < 0.25) == pytest.approx(0.25, abs=0.01)
+    assert np.std(drawn[:, len(UNIFORM) :]) == pytest.approx(3.0, rel=0.01)
+
+
+def test_white_is_white() -> None:
+    """The hash behind noise and rooms: uniform, and nothing in common between samples or keys."""
+    keys = torch.tensor([[0.3], [0.3 + 2**-24], [0.9]])
+    white = augment._white(keys, 20_000).double().numpy() * 12**0.5
+    white -= 0.5 * 12**0.5
+    assert np.abs(white.mean(1)).max() < 0.03 and np.abs(white.std(1) - 1).max() < 0.02
+    assert np.abs(np.corrcoef(white) - np.eye(3)).max() < 0.03
+    for lag in (1, 2, 7, 450):
+        assert np.abs((white[:, lag:] * white[:, :-lag]).mean(1)).max() < 0.03
+
+
 def test_silence_stays_silence() -> None:
-    assert not changed(Augment(), rng(3), np.zeros(20_000, np.float32), 24_000, RATE_HZ).any()
+    samples = source_samples(Augment(), 24_000)
+    assert not made_of(Augment(noise=1.0, room=1.0), np.zeros(samples, np.float32), drawn_for(Augment())).any()
 
 
-def test_a_row_depends_on_its_generator_alone() -> None:
-    wav = noise(27_600)
-    first, again, other = (changed(Augment(), rng(seed), wav, 24_000, RATE_HZ) for seed in (7, 7, 8))
-    np.testing.assert_array_equal(first, again)
-    assert not np.allclose(first, other)
+def test_a_row_depends_on_its_numbers_alone() -> None:
+    how = Augment()
+    wavs = torch.from_numpy(np.stack([noise(source_samples(how, 9_600), seed) for seed in range(3)]))
+    drawn = torch.from_numpy(draw(how, np.random.default_rng(0), 3, RATE_HZ))
+    together = changed(how, wavs, drawn, 9_600, RATE_HZ)
+    for row in range(3):
+        alone = changed(how, wavs[row : row + 1], drawn[row : row + 1], 9_600, RATE_HZ)
+        assert torch.equal(alone[0], together[row])
+    other = changed(how, wavs, drawn.flip(0), 9_600, RATE_HZ)
+    assert not torch.allclose(other[0], together[0], atol=1e-3)
+
+
+def test_all_rows_at_once_are_what_they_are_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does, all rows in each operation and no look at what was drawn, on a CPU."""
+    how = Augment()
+    wavs = torch.from_numpy(np.stack([noise(source_samples(how, 9_600), seed) for seed in range(4)]))
+    drawn = torch.from_numpy(draw(how, np.random.default_rng(1), 4, RATE_HZ))
+    one_by_one = changed(how, wavs, drawn, 9_600, RATE_HZ)
+    monkeypatch.setattr(augment, "_is_worth_it", lambda happens: True)
+    together = augment._all_at_once(how, wavs, drawn, 9_600, RATE_HZ)
+    torch.testing.assert_close(together, one_by_one, atol=1e-6, rtol=1e-4)

@@ -9,7 +9,7 @@ import torch
 
 from q2d2.corpus import Corpus
 from q2d2.train.augment import Augment
-from q2d2.train.data import Batch, BySource, ByUtterance, Prefetcher, Speech, open_speech, validation_clips
+from q2d2.train.data import Batch, BySource, ByUtterance, Crops, Prefetcher, Raw, Speech, open_speech, validation_clips
 
 
 @pytest.fixture
@@ -21,8 +21,9 @@ def folder(audio_file, speech_like) -> Path:
     return audio_file(speech_like(0.3), name="set/0/0.flac").parent.parent
 
 
-def open_at(path: Path, drawing=ByUtterance(), batch=4, samples=9_600, seed=0, **others) -> Speech:  # noqa: B008
-    return open_speech(path, 24_000, batch=batch, samples=samples, seed=seed, drawing=drawing, **others)
+def open_at(path: Path, drawing=ByUtterance(), batch=4, samples=9_600, seed=0, augment=None, **others) -> Speech:  # noqa: B008
+    crops = Crops(samples, 24_000, seed, augment)
+    return open_speech(path, crops, drawing, batch=batch, **others)
 
 
 def files_of(batch: Batch) -> list[str]:
@@ -125,7 +126,7 @@ def test_a_crop_is_where_its_name_says(folder):
 
 
 def test_a_packed_corpus_at_another_rate_is_resampled(packed_corpus):
-    speech = open_speech(packed_corpus, 16_000, batch=2, samples=8_000, seed=0, drawing=ByUtterance())
+    speech = open_speech(packed_corpus, Crops(8_000, 16_000, 0), ByUtterance(), batch=2)
     assert speech.batch_at(0).wav.shape == (2, 8_000)
 
 
@@ -148,13 +149,19 @@ def test_the_numbers_of_a_packed_corpus_drawn_by_source(packed_corpus):
     """Written out once more: a change here would make earlier runs another experiment."""
     corpus = Corpus(packed_corpus)
     rng = np.random.default_rng((7, 3))
+    places, positions = rng.random(4), rng.random(4)
+    gains = 10 ** (rng.triangular(-19, 1, 1, size=4) / 20)
+    # a source by its weight, then a part of it by how many crops begin there: one line from 0 to 1
+    weights = np.array([1 + np.log10(3), 1]) / (2 + np.log10(3))
+    line = []
+    for source, weight in zip(corpus.sources, weights, strict=True):
+        begin = np.array([len(part) - 4_500 + 1 for part in source.parts])
+        line += [(part, count, weight * count / begin.sum()) for part, count in zip(source.parts, begin, strict=True)]
     expected = []
-    for drawn in rng.choice(2, size=4, p=np.array([1 + np.log10(3), 1]) / (2 + np.log10(3))):
-        parts = corpus.sources[drawn].parts
-        sizes = np.array([len(part) - 4_500 for part in parts])
-        part = parts[rng.choice(len(parts), p=sizes / sizes.sum())]
-        start = rng.integers(0, len(part) - 4_500 + 1)
-        gain = 10 ** (rng.triangular(-19, 1, 1) / 20)
+    for place, position, gain in zip(places, positions, gains, strict=True):
+        drawn = int(np.argmax(np.cumsum([share for _, _, share in line]) > place))
+        part, count, _ = line[drawn]
+        start = int(position * count)
         expected.append(part[start : start + 4_500].astype(np.float32) * np.float32(gain / 32768))
     got = open_at(packed_corpus, BySource(), samples=4_500, seed=7).batch_at(3)
     np.testing.assert_array_equal(got.wav.numpy(), np.stack(expected))
@@ -197,9 +204,9 @@ def test_levels_by_source_are_between_those_of_a_packed_corpus(folder):
 def test_packed_corpora_that_do_not_fit(packed_corpus):
     corpus = Corpus(packed_corpus)
     with pytest.raises(ValueError, match="solo is shorter"):
-        open_at(packed_corpus, BySource(), samples=len(corpus.sources[1].parts[0]))
+        open_at(packed_corpus, BySource(), samples=len(corpus.sources[1].parts[0]) + 1)
     with pytest.raises(ValueError, match="16000"):
-        open_speech(packed_corpus, 16_000, batch=1, samples=100, seed=0, drawing=BySource())
+        open_speech(packed_corpus, Crops(100, 16_000, 0), BySource(), batch=1)
 
 
 def test_the_cache_changes_nothing(packed_corpus, tmp_path):
@@ -260,16 +267,18 @@ class Counting(Speech):
     """The step as a batch, late when even; an error at step 6."""
 
     def __init__(self) -> None:
-        self.skipped, self.utterances, self.asked = {}, 1, []
+        super().__init__(Crops(1, 24_000, 0), 1)
+        self.asked = []
 
-    def batch_at(self, step: int) -> Batch:
+    def raw_at(self, step: int) -> Raw:
         import time
 
         self.asked.append(step)
         if step == 6:
             raise RuntimeError("step 6 is bad")
         time.sleep(0.02 * (step % 2 == 0))
-        return Batch(torch.full((1, 1), float(step)), (str(step),))
+        one = torch.ones(1)
+        return Raw(torch.full((1, 1), float(step)), one.long(), one, torch.zeros(1, 0), (str(step),))
 
 
 def test_batches_come_in_order_and_errors_where_they_happen():

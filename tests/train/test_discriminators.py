@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import leaky_relu
 
-from q2d2.train.adversarial import split
+from q2d2.train.adversarial import hinge_discriminator, hinge_features, hinge_generator, split
 from q2d2.train.discriminators import (
     DAC_MRD,
     LIGHT_MPD,
     LIGHT_MRD,
+    MIDDLE_MRD,
     BandedMultiResolution,
     BandedMultiResolutionConfig,
     DacSet,
@@ -21,6 +23,7 @@ from q2d2.train.discriminators import (
     MultiPeriodConfig,
     MultiResolution,
     MultiResolutionConfig,
+    _Stack,
 )
 
 TINY_MPD = MultiPeriodConfig(widths=(2, 3, 4, 5, 6))
@@ -66,8 +69,9 @@ def assert_equal(one: list[Judgement], other: list[Judgement]) -> None:
         (DacSet, 42_519_760),
         (lambda: MultiPeriod(LIGHT_MPD), 165_966),
         (lambda: BandedMultiResolution(LIGHT_MRD), 31_434),
+        (lambda: BandedMultiResolution(MIDDLE_MRD), 240_932),
     ],
-    ids=["periods", "magnitudes", "dac", "light periods", "light bands"],
+    ids=["periods", "magnitudes", "dac", "light periods", "light bands", "middle bands"],
 )
 def test_parameters(make: Callable[[], Discriminator], parameters: int) -> None:
     with torch.device("meta"):
@@ -82,6 +86,30 @@ def test_maps_besides_the_logits(name: str, features: list[int]) -> None:
     assert [len(judgement.features) for judgement in judgements] == features
     assert all(x.ndim == 4 and len(x) == 2 for x in tensors(judgements))
     assert all(judgement.logits.shape[1] == 1 for judgement in judgements)
+
+
+def test_convolutions_are_those_of_the_modules(tiny: Discriminator) -> None:
+    """The maps and the gradients, were each convolution called by itself and normed by PyTorch's own means."""
+    stacks = [module for module in tiny.modules() if isinstance(module, _Stack)]
+    seen: list[tuple[_Stack, torch.Tensor, list[torch.Tensor]]] = []
+
+    def look(module: nn.Module, inputs: tuple[torch.Tensor, object], maps: list[torch.Tensor]) -> None:
+        assert isinstance(module, _Stack)
+        seen.append((module, inputs[0].detach(), maps))
+
+    for stack in stacks:
+        stack.register_forward_hook(look)
+    tiny(noise())
+    assert len(seen) == len(stacks)
+    for stack, image, maps in seen:
+        plain = [image]
+        for conv in stack.convolutions:
+            plain.append(leaky_relu(conv(plain[-1]), 0.1))
+        torch.testing.assert_close(maps, plain[1:], atol=1e-5, rtol=1e-4)
+        gradients = [
+            torch.autograd.grad(x[-1].square().sum(), [*stack.parameters()], retain_graph=True) for x in (maps, plain)
+        ]
+        torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-3)
 
 
 def test_strides() -> None:
@@ -192,6 +220,24 @@ def test_rows_are_judged_apart(tiny: Discriminator) -> None:
     assert_equal(of_fake, tiny(fake))
 
 
+def test_one_pass_serves_both_players(tiny: Discriminator) -> None:
+    """Gradients of either side's losses are those of passes of its own, and real rows are pulled by none."""
+    real, fake = noise(2, seed=1).requires_grad_(), noise(2, seed=2).requires_grad_()
+    parameters = [*tiny.parameters()]
+
+    def generator(truth: list[Judgement], lie: list[Judgement]) -> torch.Tensor:
+        return hinge_generator(lie) + hinge_features(truth, lie)
+
+    truth, lie = split(tiny(torch.cat([real, fake])), rows=2)
+    of_real, of_fake = torch.autograd.grad(generator(truth, lie), [real, fake], retain_graph=True)
+    of_parameters = torch.autograd.grad(hinge_discriminator(truth, lie), parameters)
+    assert (of_real == 0).all()
+    apart = torch.autograd.grad(generator(tiny(real), tiny(fake)), fake)[0]
+    torch.testing.assert_close(of_fake, apart, atol=1e-5 * apart.abs().max().item(), rtol=1e-4)
+    theirs = torch.autograd.grad(hinge_discriminator(tiny(real), tiny(fake.detach())), parameters)
+    torch.testing.assert_close(of_parameters, theirs, atol=1e-5, rtol=1e-3)
+
+
 @pytest.mark.parametrize("samples", [1, 2, 12, 33, 777, 1801])
 def test_any_length(tiny: Discriminator, samples: int) -> None:
     wav = noise(samples=samples).requires_grad_()
@@ -221,3 +267,11 @@ def test_under_autocast_spectra_stay_float32_and_convolutions_do_not(tiny: Discr
     for reference, judgement in zip(full, half, strict=True):
         assert judgement.logits.dtype == torch.bfloat16
         torch.testing.assert_close(judgement.logits.float(), reference.logits, atol=0.05, rtol=0.05)
+    parameters = [*tiny.parameters()]
+    exact, rough = (
+        torch.autograd.grad(sum(x.float().square().mean() for x in tensors(judgements)), parameters)
+        for judgements in (full, half)
+    )
+    assert all(gradient.dtype == torch.float32 for gradient in rough)
+    exact_row, rough_row = (torch.cat([gradient.flatten() for gradient in side]) for side in (exact, rough))
+    assert (rough_row - exact_row).norm() < 0.05 * exact_row.norm()

@@ -11,18 +11,18 @@ from small_codecs import make_codec
 from q2d2 import presets
 from q2d2.codec import Codec, CodecConfig
 from q2d2.train import linear_start
-from q2d2.train.data import Batch, Speech
+from q2d2.train.data import Crops, Raw, Speech
 
 
 class Speakers(Speech):
     """Rows of 32 frames of many synthetic voices."""
 
-    skipped: dict[str, str] = {}
-    utterances = 1
+    def __init__(self) -> None:
+        super().__init__(Crops(32 * 450, 24_000, 0), 1)
 
-    def batch_at(self, step: int) -> Batch:
+    def raw_at(self, step: int) -> Raw:
         rows = [make_speech_like(0.7, seed=100 * step + row)[: 32 * 450] for row in range(4)]
-        return Batch(torch.from_numpy(np.stack(rows)), ("",) * 4)
+        return Raw(torch.from_numpy(np.stack(rows)), torch.zeros(4).long(), torch.ones(4), torch.zeros(4, 0), ("",) * 4)
 
 
 TINY = presets.TINY

@@ -6,7 +6,8 @@ import pytest
 import torch
 from conftest import make_speech_like
 
-from q2d2.train.losses import SCALES, commitment_loss, mel_loss, phase_loss, spectral_losses
+from q2d2.spectral import mel_filters
+from q2d2.train.losses import FLOOR, PHASE_WINDOWS, SCALES, SPECTRAL, commitment_loss, mel_loss, spectral_losses
 
 RATE = 24_000
 
@@ -16,8 +17,51 @@ def noise(seed: int, level: float = 0.1) -> torch.Tensor:
 
 
 def all_losses(made: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    named = spectral_losses(made, target, RATE)
-    return named | {"mel": mel_loss(made, target, RATE), "phase": phase_loss(made, target)}
+    return spectral_losses(made, target, RATE, SPECTRAL) | {"mel": mel_loss(made, target, RATE)}
+
+
+def plainly(made: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The formulas one after the other, with PyTorch's own transform and derivatives."""
+
+    def spectrum(wav: torch.Tensor, n_fft: int, pad_mode: str = "constant") -> torch.Tensor:
+        window = torch.hann_window(n_fft)
+        return torch.stft(wav, n_fft, n_fft // 4, window=window, pad_mode=pad_mode, return_complex=True).mT
+
+    def mel(wav: torch.Tensor, n_fft: int) -> torch.Tensor:
+        filters = mel_filters(RATE, n_fft, SCALES[n_fft])
+        return spectrum(wav, n_fft).abs() @ filters / (filters.sum(0).clamp(min=1.0).sqrt() * n_fft / 4)
+
+    def log_mel(wav: torch.Tensor) -> torch.Tensor:
+        return (spectrum(wav, 1024, "reflect").abs() @ mel_filters(RATE, 1024, 100)).clamp(min=1e-7).log()
+
+    def rooted(wav: torch.Tensor, n_fft: int) -> torch.Tensor:
+        parts = torch.view_as_real(spectrum(wav, n_fft)) / (n_fft / 4)
+        return parts * (parts.square().sum(-1, keepdim=True) + 1e-8).pow(-0.25)
+
+    mels = [(mel(made, n_fft), mel(target, n_fft)) for n_fft in SCALES]
+    phases = [((rooted(made, n) - rooted(target, n)).square().sum(-1) + 1e-10).sqrt().mean() for n in PHASE_WINDOWS]
+    return {
+        "log_mel": sum(((x + FLOOR).log() - (y + FLOOR).log()).abs().mean() for x, y in mels) / len(mels),
+        "root_mel": sum(((x + 1e-5).sqrt() - (y + 1e-5).sqrt()).abs().mean() for x, y in mels) / len(mels),
+        "phase": sum(phases) / len(phases),
+        "mel": (log_mel(made) - log_mel(target)).abs().mean(),
+    }
+
+
+@pytest.mark.parametrize("name", ["log_mel", "root_mel", "mel", "phase"])
+def test_values_and_gradients_are_those_of_the_plain_formulas(name: str) -> None:
+    made, target = noise(0).requires_grad_(), noise(1)
+    ours, theirs = (losses(made, target)[name] for losses in (all_losses, plainly))
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(loss, made)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients, atol=1e-4 * gradients[1].abs().max().item(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("names", [["phase"], ["root_mel"], ["mel", "phase", "log_mel"]])
+def test_only_the_spectral_losses_asked_for(names: list[str]) -> None:
+    every = spectral_losses(noise(0), noise(1), RATE, SPECTRAL)
+    some = spectral_losses(noise(0), noise(1), RATE, names)
+    assert some == {name: every[name] for name in SPECTRAL if name in names}
 
 
 def test_zero_for_the_target_itself_and_growing_with_damage() -> None:

@@ -24,7 +24,8 @@ def losses_of(codec: Codec, names: tuple[str, ...]) -> dict[str, Tensor]:
     pairs = torch.full((2,), codec.quantizer.num_pairs)
     output = codec.train()(SPEECH, pairs)
     losses = reconstruction_losses(names, output, SPEECH, codec)
-    return losses | Adversary(["light"]).generator_losses(SPEECH, output.decoded.wav)
+    adversary = Adversary(["light"])
+    return losses | adversary.generator_losses(*adversary.still(SPEECH, output.decoded.wav, ["light"]))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_q2d2_has_no_auxiliary_loss() -> None:
 def test_the_generators_losses_leave_no_gradient_in_the_discriminators() -> None:
     adversary = Adversary(["light"])
     made = SPEECH.clone().requires_grad_()
-    sum(adversary.generator_losses(SPEECH, made).values()).backward()
+    sum(adversary.generator_losses(*adversary.still(SPEECH, made, ["light"])).values()).backward()
     assert made.grad is not None
     assert all(p.grad is None and p.requires_grad for p in adversary.parameters())
 

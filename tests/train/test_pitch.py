@@ -1,13 +1,15 @@
 """The pitch tracker against signals whose pitch is known."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from q2d2.train.losses import pitch_loss
-from q2d2.train.pitch import Pitch, track_pitch
+from q2d2.train.pitch import JUMP_COST, Pitch, _best_path, track_pitch
 
 RATE, HOP = 24_000, 150
 
@@ -41,6 +43,74 @@ def test_one_step_per_hop_and_rows_are_independent() -> None:
     found = track_pitch(both, HOP, RATE)
     assert found.log2_hz.shape == (2, RATE // HOP)
     torch.testing.assert_close(found.log2_hz[1:], track_pitch(both[1:], HOP, RATE).log2_hz)
+    torch.testing.assert_close(found.voicing[1:], track_pitch(both[1:], HOP, RATE).voicing)
+
+
+def test_correlation_without_a_maximum_is_no_voice() -> None:
+    rumble = 0.1 * np.sin(2 * np.pi * 30 * np.arange(RATE) / RATE)
+    assert track_pitch(torch.from_numpy(rumble).float()[None], HOP, RATE).voicing[:, 5:-5].max() == 0
+
+
+@pytest.mark.parametrize("samples", [HOP, HOP + 1, 2 * HOP, 3 * HOP - 1, 17 * HOP])
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_signals_of_any_length(samples: int, level: float) -> None:
+    wav = level * torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+    found = track_pitch(wav.requires_grad_(), HOP, RATE)
+    for values in found:
+        assert values.shape == (2, samples // HOP)
+        assert values.isfinite().all() and not values.requires_grad
+    assert ((found.log2_hz > math.log2(60)) & (found.log2_hz < math.log2(500))).all()
+
+
+def sequential_viterbi(score: np.ndarray, log2_lag: np.ndarray) -> list[int]:
+    total, origins = score[0], []
+    for step in range(1, len(score)):
+        octaves = np.minimum(np.abs(log2_lag[step - 1][:, None] - log2_lag[step]), 0.5)
+        ways = total[:, None] - JUMP_COST * octaves
+        origins.append(ways.argmax(0))
+        total = ways.max(0) + score[step]
+    path = [int(total.argmax())]
+    for origin in reversed(origins):
+        path.append(int(origin[path[-1]]))
+    return path[::-1]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 31, 217])
+def test_the_path_is_the_sequential_search_s(steps: int) -> None:
+    generator = torch.Generator().manual_seed(steps)
+    score, log2_lag = torch.rand(2, 3, steps, 8, dtype=torch.float64, generator=generator)
+    expected = [sequential_viterbi(s.numpy(), lag.numpy()) for s, lag in zip(score, log2_lag, strict=True)]
+    assert _best_path(score, log2_lag).tolist() == expected
+
+
+class Kernels(TorchDispatchMode):
+    """Counts operations that are not views."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and func is not torch.ops.aten._unsafe_view.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_number_of_kernels_grows_with_the_logarithm_of_the_steps() -> None:
+    counts = []
+    for steps in (216, 432):
+        wav = torch.zeros(1, steps * HOP)
+        track_pitch(wav, HOP, RATE)  # makes the filters, once
+        with Kernels() as kernels:
+            track_pitch(wav, HOP, RATE)
+        counts.append(kernels.count)
+    assert counts[0] <= 100 and counts[1] - counts[0] <= 5
+
+
+@pytest.mark.filterwarnings("ignore:.*Dynamo detected a call to a `functools.lru_cache`")
+def test_compiles_into_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # the tests' type checks do not compile
+    wav = 0.1 * torch.randn(2, 4 * HOP, generator=torch.Generator().manual_seed(0))
+    compiled = torch.compile(track_pitch, fullgraph=True, backend="eager")
+    for found, expected in zip(compiled(wav, HOP, RATE), track_pitch(wav, HOP, RATE), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_the_loss_counts_octaves_where_voiced() -> None:

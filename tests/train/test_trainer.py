@@ -24,8 +24,7 @@ from q2d2.train import state
 from q2d2.train.config import TrainConfig
 from q2d2.train.data import Batch
 from q2d2.train.run import train
-from q2d2.train.step import NotFiniteError
-from q2d2.train.trainer import Trainer
+from q2d2.train.trainer import NotFiniteError, Trainer
 
 
 def tiny(seed: int = 0) -> Codec:
@@ -135,10 +134,16 @@ def test_killed_at_a_random_step_it_loses_one_interval_and_nothing_else(packed_c
 def test_a_batch_that_is_not_finite_stops_the_run_is_kept_and_named(tmp_path: Path) -> None:
     trainer = Trainer(tiny(), a_config(tmp_path, tmp_path / "run"))
     before = {name: value.clone() for name, value in trainer.codec.state_dict().items()}
+    others = {name: value.clone() for name, value in trainer.opponent.module.state_dict().items()}
     wav = torch.full((2, FRAMES * 450), torch.nan)
-    with pytest.raises(NotFiniteError, match=r"step 0: .*bad-batch-0-0.safetensors: song@7, talk@3"):
-        trainer.train_step(Batch(wav, ("song@7", "talk@3")), 0.0)
-    assert all(torch.equal(value, before[name]) for name, value in trainer.codec.state_dict().items())
+    bad = Batch(wav, ("song@7", "talk@3"))
+    trainer.train_step(bad, 0.0)
+    for mine, theirs in ((trainer.codec, before), (trainer.opponent.module, others), (trainer.settle(), before)):
+        assert all(torch.equal(value, theirs[name]) for name, value in mine.state_dict().items())
+    trainer.train_step(batches(1)[0], 0.0)  # on a GPU some steps pass before anybody looks
+    assert all(value.isfinite().all() for value in trainer.codec.state_dict().values())
+    with pytest.raises(NotFiniteError, match=r"step 0: .*log_mel.*bad-batch-0-0.safetensors: song@7, talk@3"):
+        trainer.report({0: bad}.__getitem__)
     kept = load_file(tmp_path / "run" / "bad-batch-0-0.safetensors")["wav"]
     assert torch.equal(kept.isnan(), wav.isnan())
 
