@@ -84,12 +84,14 @@ def harmonics(
     whole = count.floor()
     half = torch.remainder(phase, 2 * math.pi) / 2
     sine = torch.sin(half)
+    at_peak = sine.abs() < 1e-6
+    divisor = torch.where(at_peak, 1.0, sine)
 
-    def kernel(n: Tensor) -> Tensor:
-        exact = torch.sin((2 * n + 1) * half) / torch.where(sine.abs() < 1e-6, torch.ones_like(sine), sine)
-        return torch.where(sine.abs() < 1e-6, 2 * n + 1, exact) / 2 - 0.5
+    def kernel(odd: Tensor) -> Tensor:
+        return torch.where(at_peak, odd, torch.sin(odd * half) / divisor)
 
-    total = torch.lerp(kernel(whole), kernel(whole + 1), count - whole)
+    odd = 2 * whole + 1
+    total = torch.lerp(kernel(odd), kernel(odd + 2), count - whole) / 2 - 0.5
     return total * torch.sqrt(2 / count)
 
 

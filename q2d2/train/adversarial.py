@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from q2d2.train.discriminators import Judgement
+from q2d2.train.losses import shares_of
 
 
 def split(judgements: list[Judgement], rows: int) -> tuple[list[Judgement], list[Judgement]]:
@@ -61,16 +62,13 @@ class _Split(torch.autograd.Function):
 
 def hinge_discriminator(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
     """relu(1 - real) + relu(1 + fake): 0 once each is beyond its side's margin, 2 for the undecided."""
-    terms = [
-        (1 - of_real.logits.float()).relu().mean() + (1 + of_fake.logits.float()).relu().mean()
-        for of_real, of_fake in zip(real, fake, strict=True)
-    ]
-    return torch.stack(terms).mean()
+    _check_alike(real, fake)
+    return (1 - _logits(real)).relu() @ _shares(real) + (1 + _logits(fake)).relu() @ _shares(fake)
 
 
 def hinge_generator(fake: list[Judgement]) -> Float[Tensor, ""]:
     """relu(1 - fake): nothing to gain beyond the margin, unlike with the more usual -fake."""
-    return torch.stack([(1 - judgement.logits.float()).relu().mean() for judgement in fake]).mean()
+    return (1 - _logits(fake)).relu() @ _shares(fake)
 
 
 def hinge_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
@@ -80,16 +78,30 @@ def hinge_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor
 
 def lsgan_discriminator(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
     """(1 - real)^2 + fake^2, summed over sub-discriminators: 1 each for the undecided."""
-    terms = [
-        (1 - of_real.logits.float()).square().mean() + of_fake.logits.float().square().mean()
-        for of_real, of_fake in zip(real, fake, strict=True)
-    ]
-    return torch.stack(terms).sum()
+    _check_alike(real, fake)
+    return len(fake) * ((1 - _logits(real)).square() @ _shares(real) + _logits(fake).square() @ _shares(fake))
 
 
 def lsgan_generator(fake: list[Judgement]) -> Float[Tensor, ""]:
     """(1 - fake)^2, summed over sub-discriminators."""
-    return torch.stack([(1 - judgement.logits.float()).square().mean() for judgement in fake]).sum()
+    return len(fake) * ((1 - _logits(fake)).square() @ _shares(fake))
+
+
+def _check_alike(real: list[Judgement], fake: list[Judgement]) -> None:
+    """ValueError for judgements of two different sets."""
+    if len(real) != len(fake):
+        raise ValueError(f"judgements of {len(real)} and of {len(fake)} sub-discriminators are not of one set")
+
+
+def _logits(judgements: list[Judgement]) -> Float[Tensor, " logits"]:
+    """Those of all sub-discriminators, one after the other, for as few operations as one of them would take."""
+    return torch.cat([judgement.logits.flatten() for judgement in judgements]).float()
+
+
+def _shares(judgements: list[Judgement]) -> Float[Tensor, " logits"]:
+    """What makes of them a mean over sub-discriminators of their means."""
+    logits = [judgement.logits for judgement in judgements]
+    return shares_of(tuple(x.numel() for x in logits), logits[0].device)
 
 
 def lsgan_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:

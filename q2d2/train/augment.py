@@ -25,7 +25,10 @@ from q2d2.excitation import hashed
 OCTAVES_FROM_HZ = 60.0  # the response bends at octaves of this
 QUIET = 1e-4  # a crop whose peak lies below is left as it is
 TAPS, PHASES = 8, 256  # of the interpolation between samples at twice the rate: errors 50 dB below at 8 kHz
-UNIFORM = ("speed", "room", "decay", "below", "noise", "level", "tilt", "narrow", "top", "key")  # drawn from 0 to 1
+# What is drawn for a row: how much faster; the room's tail beside what it follows (0: none) and the time in which it
+# falls by 60 dB; the noise beside the speech (0: none) and its slope, from white (0) to brown (1); where the band ends;
+# what white noise follows from.
+NUMBERS = ("speed", "echo", "decay_s", "noise", "tilt", "top_hz", "key")
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,22 @@ def source_samples(augment: Augment, samples: int) -> int:
 
 
 def draw(augment: Augment, rng: np.random.Generator, rows: int, sample_rate_hz: int) -> Float32[np.ndarray, "rows _"]:
-    """What happens to each row: the numbers named in `UNIFORM`, and two responses in decibels, octave by octave."""
+    """What happens to each row: `NUMBERS`, and two responses in decibels, octave by octave."""
+
+    def sometimes(often: float, value: np.ndarray, otherwise: float) -> np.ndarray:
+        return np.where(rng.random(rows) < often, value, otherwise)
+
+    numbers = [
+        (1 + augment.speed) ** rng.uniform(-1, 1, rows),
+        sometimes(augment.room, 10 ** (-rng.uniform(3, 15, rows) / 20), 0.0),
+        rng.uniform(0.15, 0.6, rows),
+        sometimes(augment.noise, 10 ** (-rng.uniform(*augment.noise_db, rows) / 20), 0.0),
+        rng.uniform(0, 1, rows),
+        sometimes(augment.narrow, rng.uniform(3400, 8000, rows), float(sample_rate_hz)),
+        rng.random(rows),
+    ]
     responses = rng.normal(0, augment.response_db, (rows, 2 * _knots(sample_rate_hz)))
-    return np.concatenate([rng.random((rows, len(UNIFORM))), responses], axis=1).astype(np.float32)
+    return np.concatenate([np.stack(numbers, axis=1), responses], axis=1).astype(np.float32)
 
 
 @torch.no_grad()
@@ -68,28 +84,22 @@ def changed(
 
 
 def _all_at_once(augment: Augment, wav: Tensor, drawn: Tensor, samples: int, sample_rate_hz: int) -> Tensor:
-    uniform = dict(zip(UNIFORM, drawn[:, : len(UNIFORM), None].unbind(1), strict=True))
-    microphone, other = drawn[:, len(UNIFORM) :].unflatten(1, (2, -1)).unbind(1)
-    speed = (1 + augment.speed) ** (2 * uniform["speed"] - 1)
+    speed, echo, decay_s, noise, tilt, top_hz, key = drawn[:, : len(NUMBERS), None].unbind(1)
+    microphone, other = drawn[:, len(NUMBERS) :].unflatten(1, (2, -1)).unbind(1)
     # frequencies as they will be heard
     hertz = torch.fft.rfftfreq(wav.shape[1], 1 / sample_rate_hz, device=wav.device) * speed
-    spectrum = _spectrum(wav) * _response(hertz, microphone)
-
-    in_room = uniform["room"] < augment.room
-    if _is_worth_it(in_room):
-        echo = _spectrum(_echo(uniform, wav.shape[1], sample_rate_hz * speed))
-        spectrum = torch.where(in_room, spectrum + spectrum * echo, spectrum)
-    in_noise = uniform["noise"] < augment.noise
-    if _is_worth_it(in_noise):
-        quietest, loudest = (10 ** (-db / 20) for db in reversed(augment.noise_db))
-        share = quietest * (loudest / quietest) ** uniform["level"] * in_noise
-        norm = torch.linalg.vector_norm(spectrum, dim=1, keepdim=True)
-        spectrum = spectrum + share * norm * _noise(uniform, hertz, other)
-    top_hz = torch.where(uniform["narrow"] < augment.narrow, 3400 + 4600 * uniform["top"], sample_rate_hz)
-    spectrum = spectrum * ((1.05 * top_hz - hertz) / (0.05 * top_hz)).clamp(0, 1)
-
+    response = _Response(hertz, microphone.shape[1])
+    spectrum = _spectrum(wav) * response(microphone)
+    if _is_worth_it(echo):
+        tail = _tail(key, decay_s, wav.shape[1], sample_rate_hz * speed)
+        spectrum = spectrum * (1 + _spectrum(echo * tail))
+    if _is_worth_it(noise):
+        norm = torch.linalg.vector_norm(torch.view_as_real(spectrum), dim=(1, 2)).unsqueeze(1)
+        shape = response(other) * hertz.clamp(min=OCTAVES_FROM_HZ) ** -tilt
+        spectrum = spectrum + _noise(key, noise * norm, shape)
+    band = ((1.05 * top_hz - hertz) / (0.05 * top_hz)).clamp(0, 1)
+    spectrum = spectrum * (band * (hertz <= sample_rate_hz / 2))
     if augment.speed:
-        spectrum = spectrum * (hertz <= sample_rate_hz / 2)
         made = _faster(spectrum, wav.shape[1], speed, samples)
     else:
         made = _wave(spectrum, wav.shape[1])[:, :samples]
@@ -123,40 +133,44 @@ def _knots(sample_rate_hz: int) -> int:
     return math.ceil(math.log2(sample_rate_hz / 2 / OCTAVES_FROM_HZ)) + 1
 
 
-def _is_worth_it(happens: Tensor) -> bool:
-    """Whether to compute what happens to some rows; where the look would be a wait for the device, always."""
-    return happens.device.type != "cpu" or bool(happens.any())
+def _is_worth_it(amount: Tensor) -> bool:
+    """Whether to compute what some rows have none of; where the look would be a wait for the device, always."""
+    return amount.device.type != "cpu" or bool(amount.any())
 
 
-def _response(hertz: Float[Tensor, "batch bins"], knots: Float[Tensor, "batch octaves"]) -> Float[Tensor, "batch bins"]:
-    """The gain whose decibels are `knots` at the octaves, and straight lines between."""
-    octaves = torch.log2(hertz / OCTAVES_FROM_HZ).clamp(0, knots.shape[1] - 1.001)
-    below = octaves.floor()
-    lower = below.long()
-    decibels = torch.lerp(knots.gather(1, lower), knots.gather(1, lower + 1), octaves - below)
-    return torch.exp(decibels * (math.log(10) / 20))
+class _Response:
+    """Gains whose decibels are given at the octaves, with straight lines between: where each frequency lies."""
+
+    def __init__(self, hertz: Float[Tensor, "batch bins"], knots: int) -> None:
+        octaves = torch.log2(hertz / OCTAVES_FROM_HZ).clamp(0, knots - 1.001)
+        self._lower = octaves.long()
+        self._upper, self._beyond = self._lower + 1, octaves - self._lower
+
+    def __call__(self, knots: Float[Tensor, "batch octaves"]) -> Float[Tensor, "batch bins"]:
+        decibels = torch.lerp(knots.gather(1, self._lower), knots.gather(1, self._upper), self._beyond)
+        return torch.exp(decibels * (math.log(10) / 20))
 
 
 def _noise(
-    uniform: dict[str, Tensor], hertz: Float[Tensor, "batch bins"], knots: Float[Tensor, "batch octaves"]
+    key: Float[Tensor, "batch 1"], norm: Float[Tensor, "batch 1"], shape: Float[Tensor, "batch bins"]
 ) -> Complex[Tensor, "batch bins"]:
-    """The spectrum of steady noise of unit norm, between white and brown, as some microphone hears it."""
-    size = _response(hertz, knots) * hertz.clamp(min=OCTAVES_FROM_HZ) ** -uniform["tilt"]
-    white = _white(uniform["key"], 2 * hertz.shape[1]).unflatten(1, (-1, 2)) - 0.5
-    noise = torch.view_as_complex(white * size.unsqueeze(-1))
-    return noise / torch.linalg.vector_norm(noise, dim=1, keepdim=True)
+    """The spectrum of steady noise of this norm and shape."""
+    white = _white(key, 2 * shape.shape[1]).unflatten(1, (-1, 2)) - 0.5
+    noise = white * shape.unsqueeze(-1)
+    of_noise = torch.linalg.vector_norm(noise, dim=(1, 2), keepdim=True)
+    return torch.view_as_complex(noise * (norm.unsqueeze(-1) / of_noise))
 
 
-def _echo(
-    uniform: dict[str, Tensor], samples: int, sample_rate_hz: Float[Tensor, "batch 1"]
+def _tail(
+    key: Float[Tensor, "batch 1"],
+    decay_s: Float[Tensor, "batch 1"],
+    samples: int,
+    sample_rate_hz: Float[Tensor, "batch 1"],
 ) -> Float[Tensor, "batch samples"]:
-    """A tail of noise that falls by 60 dB in 0.15 to 0.6 s, 3 to 15 dB below what it follows in energy."""
+    """Noise of unit norm that begins after 2 ms and falls by 60 dB in `decay_s`: what a room adds to an impulse."""
     at_s = torch.arange(samples, device=sample_rate_hz.device) / sample_rate_hz
-    decay_s = 0.15 + 0.45 * uniform["decay"]
-    tail = (_white(uniform["key"] + 1, samples) - 0.5) * torch.exp(at_s * (-3 * math.log(10) / decay_s))
-    tail = tail * (at_s >= 0.002)
-    below_db = 3 + 12 * uniform["below"]
-    return tail * (10 ** (-below_db / 20) / torch.linalg.vector_norm(tail, dim=1, keepdim=True))
+    tail = (_white(key + 1, samples) - 0.5) * torch.exp(at_s * (-3 * math.log(10) / decay_s)) * (at_s >= 0.002)
+    return tail / torch.linalg.vector_norm(tail, dim=1, keepdim=True)
 
 
 def _white(key: Float[Tensor, "batch 1"], count: int) -> Float[Tensor, "batch count"]:

@@ -6,7 +6,7 @@ discriminators say is in `adversarial`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -53,12 +53,12 @@ def spectral_losses(
                 true_mels = _mels(true, sample_rate_hz)
             log, true_log = (torch.log(x + FLOOR) for x in (mels, true_mels))
             root, true_root = (torch.sqrt(x + 1e-5) for x in (mels, true_mels))
-            shares = _shares([true[n].shape[1] * bands for n, bands in SCALES.items()], wav.device)
+            shares = shares_of(tuple(true[n].shape[1] * bands for n, bands in SCALES.items()), wav.device)
             losses["log_mel"] = ((log - true_log).abs() @ shares).mean()
             losses["root_mel"] = ((root - true_root).abs() @ shares).mean()
         if "phase" in names:
             sides = (torch.cat([x[n].flatten(1) for n in PHASE_WINDOWS], dim=1) for x in (made, true))
-            shares = _shares([true[n][0].numel() for n in PHASE_WINDOWS], wav.device)
+            shares = shares_of(tuple(true[n][0].numel() for n in PHASE_WINDOWS), wav.device)
             losses["phase"] = _RootedDistance.apply(*sides, shares)
     return {name: loss for name, loss in losses.items() if name in names}
 
@@ -97,7 +97,9 @@ def _level_filters(sample_rate_hz: int, n_fft: int, bands: int, device: torch.de
     return filters / filters.sum(0).clamp(min=1.0).sqrt()
 
 
-def _shares(sizes: Sequence[int], device: torch.device) -> Float[Tensor, " values"]:
+@cache
+@torch.inference_mode(False)
+def shares_of(sizes: tuple[int, ...], device: torch.device) -> Float[Tensor, " values"]:
     """The weight of each value in the mean over parts of so many values, each part's mean weighing alike."""
     return torch.cat([torch.full((size,), 1 / (len(sizes) * size), device=device) for size in sizes])
 

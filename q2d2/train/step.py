@@ -7,7 +7,7 @@ the weights as they were and says so in what it returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from q2d2.codec import Codec
+from q2d2.codec import Codec, CodecOutput
 from q2d2.train.adversary import Adversary, split_all
 from q2d2.train.objective import RECONSTRUCTION, reconstruction_losses
 from q2d2.train.recipes import Recipe
@@ -58,6 +58,7 @@ class Update:
     recipe: Recipe
     generator: Player
     opponent: Player | None
+    generate: Callable[..., CodecOutput]  # the generator, as it is called in a step
     judged_samples: int  # of every row, that discriminators see
     autocast: torch.autocast
 
@@ -69,7 +70,7 @@ class Update:
         """
         codec: Codec = self.generator.module
         with self.autocast:
-            output = self.generator.wrapped(wav, turn.num_pairs, turn.start_frame)
+            output = self.generate(wav, turn.num_pairs, turn.start_frame)
         made = output.decoded.wav
         report: dict[str, Tensor] = {}
         total = torch.zeros((), device=wav.device)

@@ -21,6 +21,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from q2d2 import checkpoint
+from q2d2.baselines import RVQ, VQ
 from q2d2.codec import Codec
 from q2d2.layers import ConvNeXtBlock
 from q2d2.train import state
@@ -29,6 +30,7 @@ from q2d2.train.budget import rate_factor
 from q2d2.train.captured import Captured
 from q2d2.train.config import TrainConfig
 from q2d2.train.data import Batch
+from q2d2.train.narrowed import Narrowed
 from q2d2.train.objective import draw_pairs, draw_starts
 from q2d2.train.optimizers import make_optimizers
 from q2d2.train.recipes import row_samples
@@ -77,14 +79,18 @@ class Trainer:
             self.opponent = self._player(Adversary(recipe.discriminators), recipe.discriminator_betas)
         self.step = self.discriminator_step = 0
         judged_s = recipe.seconds if recipe.judged_seconds is None else recipe.judged_seconds
+        narrowed = Narrowed(codec, torch.bfloat16)
         update = Update(
             self.fabric,
             recipe,
             self.generator,
             self.opponent,
+            narrowed if self.bfloat16 and self.fabric.world_size == 1 else self.generator.wrapped,
             min(row_samples(recipe, codec.config, codec.hop), round(judged_s * codec.config.sample_rate_hz)),
             torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16),
         )
+        if config.graph:
+            self._check_capturable()
         self.update = Captured(update) if config.graph else update
         self.first_bad = torch.tensor(math.inf, device=self.device)  # the first step since the last report that failed
         self._ahead: deque[torch.cuda.Event] = deque()
@@ -96,6 +102,17 @@ class Trainer:
         optimizers = make_optimizers(module, matrices, betas, self.config.graph)
         wrapped = self.fabric.setup_module(module) if any(p.requires_grad for p in module.parameters()) else module
         return Player(module, wrapped, optimizers)
+
+    def _check_capturable(self) -> None:
+        """ValueError for a step that no CUDA graph can hold."""
+        reasons = {
+            "needs a GPU": self.device.type != "cuda",
+            "is for one process": self.fabric.world_size > 1,
+            "cannot hold a learned codebook": isinstance(self.codec.quantizer, VQ | RVQ),
+            "cannot hold the optimiser muon": self.recipe.optimizer == "muon",
+        }
+        if wrong := [reason for reason, applies in reasons.items() if applies]:
+            raise ValueError(f"a captured step (--graph) {' and '.join(wrong)}: leave it out")
 
     @property
     def players(self) -> dict[str, Player]:

@@ -50,7 +50,7 @@ train() { # $1: where from, $2: the run; further options after these
   local start=$1 run=$2 left=$((ends - SECONDS)) trainer
   shift 2
   timeout -k 5 $((left + ${GRACE_S:-30})) python3 -m q2d2 train --from "$start" --data "$work" --out "$run" --minutes "$(python3 -c "print($left / 60)")" \
-    --cache "$work/cache" --workers "${WORKERS:-12}" --save-minutes 1 --validate "$work/validate" --adversarial-from 0 --decay-from 0.3 \
+    --cache "$work/cache" --workers "${WORKERS:-12}" --learning-rate 1e-3 --save-minutes 1 --validate "$work/validate" --adversarial-from 0 --decay-from 0.3 \
     "${weights[@]}" "$@" > >(tee -a "$out/console.txt") 2>&1 &
   trainer=$!
   while kill -0 "$trainer" 2> /dev/null; do

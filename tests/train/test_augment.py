@@ -9,7 +9,7 @@ import torch
 
 from q2d2.excitation import hashed
 from q2d2.train import augment
-from q2d2.train.augment import UNIFORM, Augment, changed, draw, source_samples
+from q2d2.train.augment import NUMBERS, Augment, changed, draw, source_samples
 
 RATE_HZ = 24_000
 NOTHING = Augment(speed=0.0, response_db=0.0, noise=0.0, room=0.0, narrow=0.0)
@@ -28,15 +28,15 @@ def drawn_for(how: Augment, seed: int = 0, **fixed: float) -> np.ndarray:
     """The numbers of one row, some of them given."""
     drawn = draw(how, np.random.default_rng(seed), 1, RATE_HZ)[0]
     for name, value in fixed.items():
-        drawn[UNIFORM.index(name)] = value
+        drawn[NUMBERS.index(name)] = value
     return drawn
 
 
-def plainly(how: Augment, wav: np.ndarray, drawn: np.ndarray, samples: int) -> np.ndarray:
+def plainly(wav: np.ndarray, drawn: np.ndarray, samples: int) -> np.ndarray:
     """The same in float64, one sample and one filter after the other: every output sample from the whole spectrum."""
-    number = dict(zip(UNIFORM, drawn.astype(float), strict=False))
-    responses = drawn[len(UNIFORM) :].astype(float).reshape(2, -1)
-    speed = (1 + how.speed) ** (2 * number["speed"] - 1)
+    number = dict(zip(NUMBERS, drawn.astype(float), strict=False))
+    responses = drawn[len(NUMBERS) :].astype(float).reshape(2, -1)
+    speed = number["speed"]
     hertz = np.fft.rfftfreq(len(wav), 1 / RATE_HZ) * speed
     octaves = np.log2(np.maximum(hertz, 60) / 60)
 
@@ -47,22 +47,14 @@ def plainly(how: Augment, wav: np.ndarray, drawn: np.ndarray, samples: int) -> n
         return hashed(int(np.float32(key).astype(np.float64) * 2**48) + torch.arange(count)).double().numpy()
 
     spectrum = np.fft.rfft(wav.astype(float)) * gain(responses[0])
-    if number["room"] < how.room:
-        at_s = np.arange(len(wav)) / (RATE_HZ * speed)
-        tail = (white(np.float32(number["key"]) + np.float32(1), len(wav)) - 0.5) * 10 ** (
-            -3 * at_s / (0.15 + 0.45 * number["decay"])
-        )
-        tail[at_s < 0.002] = 0
-        tail *= 10 ** (-(3 + 12 * number["below"]) / 20) / np.linalg.norm(tail)
-        spectrum *= 1 + np.fft.rfft(tail)
-    if number["noise"] < how.noise:
-        parts = white(number["key"], 2 * len(hertz)).reshape(-1, 2) - 0.5
-        hiss = (parts[:, 0] + 1j * parts[:, 1]) * gain(responses[1]) * np.maximum(hertz, 60) ** -number["tilt"]
-        below_db = how.noise_db[1] + (how.noise_db[0] - how.noise_db[1]) * number["level"]
-        spectrum += 10 ** (-below_db / 20) * np.linalg.norm(spectrum) * hiss / np.linalg.norm(hiss)
-    if number["narrow"] < how.narrow:
-        top_hz = 3400 + 4600 * number["top"]
-        spectrum *= np.clip((1.05 * top_hz - hertz) / (0.05 * top_hz), 0, 1)
+    at_s = np.arange(len(wav)) / (RATE_HZ * speed)
+    tail = (white(np.float32(number["key"]) + np.float32(1), len(wav)) - 0.5) * 10 ** (-3 * at_s / number["decay_s"])
+    tail[at_s < 0.002] = 0
+    spectrum *= 1 + np.fft.rfft(tail * number["echo"] / np.linalg.norm(tail))
+    parts = white(number["key"], 2 * len(hertz)).reshape(-1, 2) - 0.5
+    hiss = (parts[:, 0] + 1j * parts[:, 1]) * gain(responses[1]) * np.maximum(hertz, 60) ** -number["tilt"]
+    spectrum += number["noise"] * np.linalg.norm(spectrum) * hiss / np.linalg.norm(hiss)
+    spectrum *= np.clip((1.05 * number["top_hz"] - hertz) / (0.05 * number["top_hz"]), 0, 1)
     spectrum[hertz > RATE_HZ / 2] = 0
     spectrum[0] /= 2  # the only one that has no twin
     # the inverse transform at places between the samples, by its definition
@@ -78,7 +70,7 @@ def test_all_changes_together_against_numpy(seed: int) -> None:
     wav = noise(source_samples(how, 1_000))
     wav = np.convolve(wav, np.ones(4) / 4, mode="same").astype(np.float32)  # as in speech, little at the band's end
     drawn = drawn_for(how, seed)
-    expected = plainly(how, wav, drawn, 1_000)
+    expected = plainly(wav, drawn, 1_000)
     error = made_of(how, wav, drawn, 1_000) - expected
     assert np.linalg.norm(error) < 10 ** (-40 / 20) * np.linalg.norm(expected)
 
@@ -104,7 +96,7 @@ def _is_prime(n: int) -> bool:
 def test_speed_moves_a_tone_and_keeps_its_length(seed: int) -> None:
     how = replace(NOTHING, speed=0.2)
     drawn = drawn_for(how, seed)
-    speed = 1.2 ** (2 * drawn[UNIFORM.index("speed")] - 1)
+    speed = drawn[NUMBERS.index("speed")]
     assert 1 / 1.2 <= speed <= 1.2
     tone = np.sin(2 * np.pi * 1000 * np.arange(source_samples(how, 24_000)) / RATE_HZ).astype(np.float32)
     made = made_of(how, tone, drawn)
@@ -123,17 +115,17 @@ def test_the_peak_stays(seed: int) -> None:
     assert np.abs(made).max() == pytest.approx(np.abs(wav).max(), rel=1e-5)
 
 
-@pytest.mark.parametrize("level, below_db", [(0.0, 40), (0.5, 24), (1.0, 8)])
-def test_noise_lies_as_far_below_as_drawn(level: float, below_db: float) -> None:
+@pytest.mark.parametrize("below_db", [8, 24, 40])
+def test_noise_lies_as_far_below_as_drawn(below_db: float) -> None:
     wav = noise()
-    made = made_of(replace(NOTHING, noise=1.0, noise_db=(8.0, 40.0)), wav, drawn_for(NOTHING, level=level))
+    made = made_of(NOTHING, wav, drawn_for(NOTHING, noise=10 ** (-below_db / 20)))
     share = made @ wav / (wav @ wav)
     rest = made - share * wav
     assert 20 * np.log10(np.linalg.norm(share * wav) / np.linalg.norm(rest)) == pytest.approx(below_db, abs=0.5)
 
 
 def test_a_narrow_band_ends() -> None:
-    made = made_of(replace(NOTHING, narrow=1.0), noise(), drawn_for(NOTHING))
+    made = made_of(NOTHING, noise(), drawn_for(replace(NOTHING, narrow=1.0)))
     spectrum = np.abs(np.fft.rfft(made))
     assert spectrum[int(1.05 * 8000) :].max() < 1e-3 * spectrum[:3400].mean()
     assert spectrum[3000:3400].mean() > 0.5 * spectrum[:3000].mean()
@@ -143,7 +135,7 @@ def test_a_narrow_band_ends() -> None:
 def test_a_room_follows_the_sound(seed: int) -> None:
     click = np.zeros(24_000, np.float32)
     click[0] = 0.5
-    made = made_of(replace(NOTHING, room=1.0), click, drawn_for(NOTHING, seed))
+    made = made_of(NOTHING, click, drawn_for(replace(NOTHING, room=1.0), seed))
     energy = np.square(made.astype(np.float64))
     assert energy.argmax() == 0
     assert -15.1 < 10 * np.log10(energy[1:].sum() / energy[0]) < -2.9
@@ -162,12 +154,28 @@ def test_the_response_is_smooth_and_of_the_asked_spread() -> None:
     assert np.std(levels) == pytest.approx(3 * 2**0.5, rel=0.15)
 
 
-def test_what_happens_happens_as_often_as_asked() -> None:
-    drawn = draw(Augment(), np.random.default_rng(0), 20_000, RATE_HZ)
-    for name in UNIFORM:
-        column = drawn[:, UNIFORM.index(name)]
-        assert column.min() >= 0 and column.max() < 1 and np.mean(column < 0.25) == pytest.approx(0.25, abs=0.01)
-    assert np.std(drawn[:, len(UNIFORM) :]) == pytest.approx(3.0, rel=0.01)
+def test_what_is_drawn_is_as_often_and_as_far_apart_as_asked() -> None:
+    how = Augment(noise_db=(8.0, 40.0))
+    drawn = draw(how, np.random.default_rng(0), 20_000, RATE_HZ).astype(float)
+    number = dict(zip(NUMBERS, drawn[:, : len(NUMBERS)].T, strict=True))
+    has = {"echo": number["echo"] > 0, "noise": number["noise"] > 0, "top_hz": number["top_hz"] < RATE_HZ}
+    for name, often in (("echo", how.room), ("noise", how.noise), ("top_hz", how.narrow)):
+        assert has[name].mean() == pytest.approx(often, abs=0.01)
+    uniform = {
+        "speed": (np.log(number["speed"]) / np.log(1.15), -1, 1),
+        "echo": (-20 * np.log10(number["echo"][has["echo"]]), 3, 15),
+        "decay_s": (number["decay_s"], 0.15, 0.6),
+        "noise": (-20 * np.log10(number["noise"][has["noise"]]), 8, 40),
+        "tilt": (number["tilt"], 0, 1),
+        "top_hz": (number["top_hz"][has["top_hz"]], 3400, 8000),
+        "key": (number["key"], 0, 1),
+    }
+    for name, (values, least, most) in uniform.items():
+        share = (values - least) / (most - least)
+        assert share.min() > -1e-5 and share.max() < 1 + 1e-5, name
+        for quarter in (0.25, 0.5, 0.75):
+            assert np.mean(share < quarter) == pytest.approx(quarter, abs=0.04), name
+    assert np.std(drawn[:, len(NUMBERS) :]) == pytest.approx(3.0, rel=0.01)
 
 
 def test_white_is_white() -> None:
@@ -183,7 +191,8 @@ def test_white_is_white() -> None:
 
 def test_silence_stays_silence() -> None:
     samples = source_samples(Augment(), 24_000)
-    assert not made_of(Augment(noise=1.0, room=1.0), np.zeros(samples, np.float32), drawn_for(Augment())).any()
+    how = Augment(noise=1.0, room=1.0)
+    assert not made_of(how, np.zeros(samples, np.float32), drawn_for(how)).any()
 
 
 def test_a_row_depends_on_its_numbers_alone() -> None:
@@ -204,6 +213,6 @@ def test_all_rows_at_once_are_what_they_are_one_by_one(monkeypatch: pytest.Monke
     wavs = torch.from_numpy(np.stack([noise(source_samples(how, 9_600), seed) for seed in range(4)]))
     drawn = torch.from_numpy(draw(how, np.random.default_rng(1), 4, RATE_HZ))
     one_by_one = changed(how, wavs, drawn, 9_600, RATE_HZ)
-    monkeypatch.setattr(augment, "_is_worth_it", lambda happens: True)
+    monkeypatch.setattr(augment, "_is_worth_it", lambda amount: True)
     together = augment._all_at_once(how, wavs, drawn, 9_600, RATE_HZ)
     torch.testing.assert_close(together, one_by_one, atol=1e-6, rtol=1e-4)

@@ -48,7 +48,7 @@ def test_overfit(minute: Path, tmp_path: Path) -> None:
         validate=minute,
         out=tmp_path,
         preset="tiny",
-        steps=140,
+        steps=200,
         batch=3,
         seconds=0.6,
         learning_rate=5e-3,
