@@ -119,7 +119,8 @@ class PitchHead(nn.Module):
     def inner(self, layer: int, x: Float[Tensor, "batch frames inputs"]) -> Float[Tensor, "batch inner_frames outputs"]:
         """One convolution without padding, and what comes after it; the last layer gives the pitch."""
         conv = self.convs[layer]
-        weight, bias = conv.get_parameter("weight").double(), conv.get_parameter("bias").double()
+        assert isinstance(conv, nn.Conv1d) and conv.bias is not None
+        weight, bias = conv.weight.double(), conv.bias.double()
         # as a product of matrices, for which processors have float64 kernels; for convolutions few have
         y = nn.functional.linear(x.unfold(1, self.kernel, 1).flatten(2), weight.flatten(1), bias)
         if layer < self.depth - 1:
@@ -254,6 +255,6 @@ class HarmonicDecoder(Decoder):
             gain, loudness = (scale * torch.exp(x.clamp(max=6)) for x in (tone, breath))
             # in real numbers: complex ones take a CPU several times as long, and compilers have no code for them
             along, across = gain * shift.cos(), gain * shift.sin()
-            real = source.real * along - source.imag * across + loudness * phases.cos()
-            imag = source.real * across + source.imag * along + loudness * phases.sin()
+            real = torch.addcmul(loudness * phases.cos(), source.real, along).addcmul(source.imag, across, value=-1)
+            imag = torch.addcmul(loudness * phases.sin(), source.real, across).addcmul(source.imag, along)
             return torch.complex(real, imag)

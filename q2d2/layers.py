@@ -42,13 +42,23 @@ class ConvNeXtBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), layer_scale))
 
     def forward(self, x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames dim"]:
+        if self.reach.before == self.reach.after:  # the convolution pads by itself
+            return self._added(x, x, self.reach.before)
         return self.inner(nn.functional.pad(x, (0, 0, *self.reach)))
 
     def inner(self, x: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch inner_frames dim"]:
         """The same without padding: as many frames fewer as the reach, at either end."""
-        mixed = self.depthwise(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
-        own = x[:, self.reach.before : x.shape[1] - self.reach.after]
-        return torch.addcmul(own, self.gamma, self.reduce(self.activation(self.expand(self.norm(mixed)))))
+        return self._added(x[:, self.reach.before : x.shape[1] - self.reach.after], x, 0)
+
+    def _added(
+        self, own: Float[Tensor, "batch inner_frames dim"], x: Float[Tensor, "batch frames dim"], padding: int
+    ) -> Float[Tensor, "batch inner_frames dim"]:
+        """`own` and what the layers make of `x`, of which each frame sees its neighbours."""
+        weight, bias = self.depthwise.weight, self.depthwise.bias
+        image = x.transpose(1, 2).unsqueeze(2)
+        mixed = nn.functional.conv2d(image, weight, bias, padding=(0, padding), groups=len(weight))
+        normed = self.norm(mixed.squeeze(2).transpose(1, 2))
+        return torch.addcmul(own, self.gamma, self.reduce(self.activation(self.expand(normed))))
 
 
 class Bypass(nn.Module):

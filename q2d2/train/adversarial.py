@@ -63,12 +63,12 @@ class _Split(torch.autograd.Function):
 def hinge_discriminator(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
     """relu(1 - real) + relu(1 + fake): 0 once each is beyond its side's margin, 2 for the undecided."""
     _check_alike(real, fake)
-    return (1 - _logits(real)).relu() @ _shares(real) + (1 + _logits(fake)).relu() @ _shares(fake)
+    return _mean((1 - _logits(real)).relu(), real) + _mean((1 + _logits(fake)).relu(), fake)
 
 
 def hinge_generator(fake: list[Judgement]) -> Float[Tensor, ""]:
     """relu(1 - fake): nothing to gain beyond the margin, unlike with the more usual -fake."""
-    return (1 - _logits(fake)).relu() @ _shares(fake)
+    return _mean((1 - _logits(fake)).relu(), fake)
 
 
 def hinge_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
@@ -79,12 +79,12 @@ def hinge_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor
 def lsgan_discriminator(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:
     """(1 - real)^2 + fake^2, summed over sub-discriminators: 1 each for the undecided."""
     _check_alike(real, fake)
-    return len(fake) * ((1 - _logits(real)).square() @ _shares(real) + _logits(fake).square() @ _shares(fake))
+    return len(fake) * (_mean((1 - _logits(real)).square(), real) + _mean(_logits(fake).square(), fake))
 
 
 def lsgan_generator(fake: list[Judgement]) -> Float[Tensor, ""]:
     """(1 - fake)^2, summed over sub-discriminators."""
-    return len(fake) * ((1 - _logits(fake)).square() @ _shares(fake))
+    return len(fake) * _mean((1 - _logits(fake)).square(), fake)
 
 
 def _check_alike(real: list[Judgement], fake: list[Judgement]) -> None:
@@ -98,10 +98,10 @@ def _logits(judgements: list[Judgement]) -> Float[Tensor, " logits"]:
     return torch.cat([judgement.logits.flatten() for judgement in judgements]).float()
 
 
-def _shares(judgements: list[Judgement]) -> Float[Tensor, " logits"]:
-    """What makes of them a mean over sub-discriminators of their means."""
-    logits = [judgement.logits for judgement in judgements]
-    return shares_of(tuple(x.numel() for x in logits), logits[0].device)
+def _mean(values: Float[Tensor, " logits"], judgements: list[Judgement]) -> Float[Tensor, ""]:
+    """The mean over sub-discriminators of the means over what their logits have become."""
+    sizes = tuple(judgement.logits.numel() for judgement in judgements)
+    return (values * shares_of(sizes, values.device)).sum()  # a product of vectors is rounded under autocast
 
 
 def lsgan_features(real: list[Judgement], fake: list[Judgement]) -> Float[Tensor, ""]:

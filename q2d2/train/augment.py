@@ -90,20 +90,21 @@ def _all_at_once(augment: Augment, wav: Tensor, drawn: Tensor, samples: int, sam
     hertz = torch.fft.rfftfreq(wav.shape[1], 1 / sample_rate_hz, device=wav.device) * speed
     response = _Response(hertz, microphone.shape[1])
     spectrum = _spectrum(wav) * response(microphone)
-    if _is_worth_it(echo):
-        tail = _tail(key, decay_s, wav.shape[1], sample_rate_hz * speed)
+    white = _white(key, 2 * hertz.shape[1]) if _is_worth_it(echo + noise) else None
+    if white is not None and _is_worth_it(echo):
+        tail = _tail(white[:, : wav.shape[1]], decay_s, sample_rate_hz * speed)
         spectrum = spectrum * (1 + _spectrum(echo * tail))
-    if _is_worth_it(noise):
+    if white is not None and _is_worth_it(noise):
         norm = torch.linalg.vector_norm(torch.view_as_real(spectrum), dim=(1, 2)).unsqueeze(1)
         shape = response(other) * hertz.clamp(min=OCTAVES_FROM_HZ) ** -tilt
-        spectrum = spectrum + _noise(key, noise * norm, shape)
+        spectrum = spectrum + _noise(white, noise * norm, shape)
     band = ((1.05 * top_hz - hertz) / (0.05 * top_hz)).clamp(0, 1)
     spectrum = spectrum * (band * (hertz <= sample_rate_hz / 2))
     if augment.speed:
         made = _faster(spectrum, wav.shape[1], speed, samples)
     else:
         made = _wave(spectrum, wav.shape[1])[:, :samples]
-    before, after = (x.abs().amax(1, keepdim=True) for x in (wav, made))
+    before, after = (torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True) for x in (wav, made))
     return made * torch.where(torch.minimum(before, after) > QUIET, before / after, 1.0)
 
 
@@ -152,30 +153,28 @@ class _Response:
 
 
 def _noise(
-    key: Float[Tensor, "batch 1"], norm: Float[Tensor, "batch 1"], shape: Float[Tensor, "batch bins"]
+    white: Float[Tensor, "batch parts"], norm: Float[Tensor, "batch 1"], shape: Float[Tensor, "batch bins"]
 ) -> Complex[Tensor, "batch bins"]:
     """The spectrum of steady noise of this norm and shape."""
-    white = _white(key, 2 * shape.shape[1]).unflatten(1, (-1, 2)) - 0.5
-    noise = white * shape.unsqueeze(-1)
+    noise = white.unflatten(1, (-1, 2)) * shape.unsqueeze(-1)
     of_noise = torch.linalg.vector_norm(noise, dim=(1, 2), keepdim=True)
     return torch.view_as_complex(noise * (norm.unsqueeze(-1) / of_noise))
 
 
 def _tail(
-    key: Float[Tensor, "batch 1"],
+    white: Float[Tensor, "batch samples"],
     decay_s: Float[Tensor, "batch 1"],
-    samples: int,
     sample_rate_hz: Float[Tensor, "batch 1"],
 ) -> Float[Tensor, "batch samples"]:
     """Noise of unit norm that begins after 2 ms and falls by 60 dB in `decay_s`: what a room adds to an impulse."""
-    at_s = torch.arange(samples, device=sample_rate_hz.device) / sample_rate_hz
-    tail = (_white(key + 1, samples) - 0.5) * torch.exp(at_s * (-3 * math.log(10) / decay_s)) * (at_s >= 0.002)
+    at_s = torch.arange(white.shape[1], device=white.device) / sample_rate_hz
+    tail = white * torch.exp(at_s * (-3 * math.log(10) / decay_s)) * (at_s >= 0.002)
     return tail / torch.linalg.vector_norm(tail, dim=1, keepdim=True)
 
 
 def _white(key: Float[Tensor, "batch 1"], count: int) -> Float[Tensor, "batch count"]:
-    """Independent numbers, uniform from 0 to 1, that follow from the row's key."""
-    return hashed((key.double() * 2**48).long() + torch.arange(count, device=key.device))
+    """Independent numbers around 0, uniform, that follow from the row's key: of a room's tail, and of spectra."""
+    return hashed((key.double() * 2**48).long() + torch.arange(count, device=key.device)) - 0.5
 
 
 def _faster(

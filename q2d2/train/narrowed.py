@@ -9,26 +9,33 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from q2d2.codec import Codec, CodecOutput
+from q2d2.decoder import PitchHead
 
 
 class Narrowed:
     """A codec, called as it is, whose linear layers and convolutions find their weights cast already.
 
-    The quantizer and the pitch, which are exact whatever the autocast dtype, keep theirs. For one process: what stands
-    for a codec where there are many must be called itself.
+    The quantizer, which is exact whatever the autocast dtype, keeps its own; the pitch is decoded in float64. For one
+    process: what stands for a codec where there are many must be called itself.
     """
 
     def __init__(self, codec: Codec, dtype: torch.dtype) -> None:
         parts = (*codec.encoder.modules(), *codec.decoder.modules())
         layers = [part for part in parts if isinstance(part, nn.Linear | nn.Conv2d)]
-        own = {p for layer in layers for p in layer.parameters(recurse=False) if p.requires_grad}
-        self._weights = {name: p for name, p in codec.named_parameters() if p in own}
-        self._codec, self._dtype = codec, dtype
+        heads = [part for head in parts if isinstance(head, PitchHead) for part in head.convs]
+        names = {p: name for name, p in codec.named_parameters() if p.requires_grad}
+        self._codec = codec
+        self._weights = {
+            wanted: {names[p]: p for layer in own for p in layer.parameters(recurse=False) if p in names}
+            for wanted, own in ((dtype, layers), (torch.float64, heads))
+        }
 
     def __call__(self, *arguments: Any) -> CodecOutput:
-        cast: tuple[Tensor, ...] = _Cast.apply(self._dtype, *self._weights.values())
-        weights = dict(zip(self._weights, cast, strict=True))
-        return functional_call(self._codec, weights, arguments)
+        cast: dict[str, Tensor] = {}
+        for dtype, weights in self._weights.items():
+            if weights:
+                cast |= zip(weights, _Cast.apply(dtype, *weights.values()), strict=True)
+        return functional_call(self._codec, cast, arguments)
 
 
 class _Cast(torch.autograd.Function):

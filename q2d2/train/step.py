@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -73,20 +74,17 @@ class Update:
             output = self.generate(wav, turn.num_pairs, turn.start_frame)
         made = output.decoded.wav
         report: dict[str, Tensor] = {}
-        total = torch.zeros((), device=wav.device)
-        if plays and self.opponent is not None:
-            pull = self._adversarial(
-                self.opponent, self._judged(wav, turn), self._judged(made.detach(), turn), turn, report
-            )
-            # the gradient of what discriminators say, which has been taken down to the decoded samples
-            total = (self._judged(made, turn) * pull).sum()
         wanted = [name for name in RECONSTRUCTION if self.recipe.weights.get(name)]
         losses = reconstruction_losses(wanted, output, wav, codec)
+        total = _weighted(losses, self.recipe.weights)
+        if plays and self.opponent is not None:
+            real, fake = self._judged(wav, turn), self._judged(made.detach(), turn)
+            pull = self._adversarial(self.opponent, real, fake, turn, report)
+            # the gradient of what discriminators say, which has been taken down to the decoded samples
+            total = total + (self._judged(made, turn) * pull).sum()
         report |= losses
-        total = total + _weighted(losses, self.recipe.weights)
-        report["grad_norm"] = self._descend(self.generator, total, turn.learning_rate, report)
-        values = _stacked(report)
-        return Outcome(tuple(report), values, values.sum().isfinite())
+        report["grad_norm"], values, finite = self._descend(self.generator, total, turn.learning_rate, report)
+        return Outcome(tuple(report), values, finite)
 
     def _judged(self, wav: Tensor, turn: Turn) -> Float[Tensor, "batch judged_samples"]:
         if wav.shape[1] == self.judged_samples:
@@ -106,19 +104,19 @@ class Update:
                 truth, lie = split_all(opponent.wrapped(torch.cat([real, fake])), len(real))
             losses = adversary.discriminator_losses(truth, lie)
         opinions: dict[str, Tensor] = {}
-        pull = torch.zeros_like(fake)
+        pulls = []
         if self.recipe.one_pass:
             opinions = adversary.generator_losses(truth, lie)
-            pull = self._pull(opinions, fake, turn, retain_graph=True)
+            pulls.append(self._pull(opinions, fake, turn, retain_graph=True))
         weights = {name: self.recipe.weights.get(name, 1.0) for name in losses}
-        norm = self._descend(opponent, _weighted(losses, weights), turn.discriminator_learning_rate, losses)
+        norm, _, _ = self._descend(opponent, _weighted(losses, weights), turn.discriminator_learning_rate, losses)
         if left := adversary.frozen if self.recipe.one_pass else list(adversary.sets):
             with self.autocast:
                 rest = adversary.generator_losses(*adversary.still(real, fake, left))
-            pull = pull + self._pull(rest, fake, turn)
+            pulls.append(self._pull(rest, fake, turn))
             opinions |= rest
         report |= losses | {"discriminator_norm": norm} | opinions
-        return pull
+        return sum(pulls[1:], pulls[0])
 
     def _pull(self, opinions: dict[str, Tensor], fake: Tensor, turn: Turn, retain_graph: bool = False) -> Tensor:
         weights = {name: self.recipe.weights.get(name, 0.0) for name in opinions}
@@ -126,8 +124,11 @@ class Update:
 
     def _descend(
         self, player: Player, loss: Tensor, learning_rate: Tensor, report: Mapping[str, Tensor]
-    ) -> Float[Tensor, ""]:
-        """One step of the player's optimisers, unless something is no number; the gradient's norm before clipping."""
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " names"], Bool[Tensor, ""]]:
+        """One step of the player's optimisers, unless something is no number.
+
+        The gradient's norm before clipping, the values of the report and that norm, and whether all are numbers.
+        """
         parameters = [p for p in player.module.parameters() if p.requires_grad]
         for p in parameters:
             p.grad = None
@@ -137,7 +138,8 @@ class Update:
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=many)
         if self.recipe.clip is not None:
             nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm, foreach=many)
-        finite = _stacked({**report, "norm": norm}).sum().isfinite()
+        values = torch.stack([value.detach().float() for value in (*report.values(), norm)])
+        finite = values.sum().isfinite()
         adamw, *muon = player.optimizers
         for group in adamw.param_groups:
             group["lr"] = learning_rate
@@ -148,12 +150,14 @@ class Update:
                 p.grad = None if p.grad is None else torch.where(finite, p.grad, 0.0)
         for optimizer in player.optimizers:
             optimizer.step()
-        return norm
+        return norm, values, finite
 
 
 def _weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
-    return torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+    values = torch.stack(list(losses.values()))
+    return (values * _constant(tuple(weights[name] for name in losses), values.device)).sum()
 
 
-def _stacked(report: Mapping[str, Tensor]) -> Float[Tensor, " names"]:
-    return torch.stack([value.detach().float() for value in report.values()])
+@cache
+def _constant(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(numbers, device=device)
