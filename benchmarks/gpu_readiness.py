@@ -46,9 +46,10 @@ from lightning_fabric.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 from torch.optim import optimizer
-from torch.utils import _foreach_utils, cpp_extension
+from torch.utils import _foreach_utils
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.cpp_extension import include_paths, library_paths
 
 import q2d2
 from q2d2 import presets
@@ -359,11 +360,11 @@ def stand_in(folder: Path) -> Path:
     compiler = next(filter(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++")), None)
     if compiler is None:
         raise RuntimeError("there is no C++ compiler (what CXX names, c++, g++ or clang++)")
-    (libraries, *_), target = cpp_extension.library_paths(), folder / "fake_device.so"
+    (libraries, *_), target = library_paths(), folder / "fake_device.so"
     source = Path(__file__).with_name("fake_device.cpp")
     command = [compiler, "-shared", "-fPIC", "-std=c++20", str(source), "-o", str(target)]
     command += [f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"]
-    command += [f"-I{path}" for path in cpp_extension.include_paths()]
+    command += [f"-I{path}" for path in include_paths()]
     command += [f"-L{libraries}", "-lc10", "-ltorch_cpu", f"-Wl,-rpath,{libraries}"]
     made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode:
