@@ -94,9 +94,12 @@ def a_codec(name: str) -> Codec:
 
 
 def _files(config: AblateConfig) -> dict[str, bytes]:
-    """What must not depend on kills: the rows, each model's own and all together, and the tables."""
+    """What must not depend on kills: the rows, each model's own and all together, and the tables.
+
+    A kill in the middle of a write leaves a file that has no name yet but a hidden one, which nothing reads.
+    """
     files = [*(config.out / "cells").iterdir(), *(config.out / name for name in ("rows.csv", "table.md", "table.tex"))]
-    return {file.name: file.read_bytes() for file in files}
+    return {file.name: file.read_bytes() for file in files if not file.name.startswith(".")}
 
 
 def _step_of(folder: Path) -> int:
