@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from q2d2.codec import Codec, CodecConfig, Codes
     from q2d2.grid import BCCGrid, FCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
     from q2d2.quantizer import OFFICIAL, PAPER, Q2D2, Quantized, Variant
+    from q2d2.refinement import Refinement
     from q2d2.tokens.reading import TokenRow, read_tokens
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "HexagonalGrid",
     "Quantized",
     "RectangularGrid",
+    "Refinement",
     "RegularHexagonalGrid",
     "RhombicGrid",
     "TokenRow",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _HOMES = dict.fromkeys(("OFFICIAL", "PAPER", "Q2D2", "Quantized", "Variant"), "quantizer")
+_HOMES |= {"Refinement": "refinement"}
 _HOMES |= dict.fromkeys(("Codec", "CodecConfig", "Codes"), "codec")
 _HOMES |= dict.fromkeys(("load", "save"), "checkpoint")
 _HOMES |= dict.fromkeys(("TokenRow", "read_tokens"), "tokens.reading")

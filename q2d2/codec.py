@@ -28,6 +28,7 @@ from q2d2.decoder import Decoded, HarmonicDecoder
 from q2d2.encoder import SpectralEncoder
 from q2d2.indices import check_indices
 from q2d2.quantizer import Quantized
+from q2d2.releases import RELEASES, describe
 from q2d2.resampling import check_rate, resample, resampled_length
 from q2d2.signals import Samples, mono
 from q2d2.streams import StreamingDecoder, StreamingEncoder
@@ -222,13 +223,23 @@ class Codec(nn.Module):
     def check_header(self, header: bitstream.Header) -> None:
         """ValueError if this codec cannot decode such a file."""
         same_frames = (header.codec_rate_hz, header.hop) == (self.config.sample_rate_hz, self.hop)
-        if header.points != self.quantizer.points[: len(header.points)] or not same_frames:
-            raise ValueError(f"the file was written by another codec ({header.model}): load that one to decode it")
-        if header.weights != self.weights and UNSAVED not in (header.weights, self.weights):
+        fits = same_frames and header.points == self.quantizer.points[: len(header.points)]
+        same_weights = header.weights == self.weights
+        if fits and (same_weights or UNSAVED in (header.weights, self.weights)):
+            return
+        if header.weights in RELEASES and not same_weights:
+            release = RELEASES[header.weights]
+            reader = f"{release.package} reads it" if release.package else f"load {release.model} to decode it"
             raise ValueError(
-                f"the file was written with the weights {header.weights} of {header.model}, but those loaded are "
-                f"{self.weights}: load the version of the model that wrote it"
+                f"the file was written by {describe(header.model, header.weights)}: {reader}; "
+                f"this is {describe(self.config.name, self.weights)}"
             )
+        if not fits:
+            raise ValueError(f"the file was written by another codec ({header.model}): load that one to decode it")
+        raise ValueError(
+            f"the file was written with the weights {header.weights} of {header.model}, but those loaded are "
+            f"{self.weights}: load the version of the model that wrote it"
+        )
 
     # -- signals of any length -----------------------------------------------------------------------------------------
 

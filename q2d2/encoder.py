@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from q2d2.high_pass import HighPass
 from q2d2.layers import Bypass, ConvNeXtBlock, Reach, kernel_reach
 from q2d2.spectral import inner_frames, mel_filters
 
@@ -50,6 +51,7 @@ class SpectralEncoderConfig:
     sample_rate_hz: int = 24000
     bypass: int = 0  # rank of a linear way from a frame's features (samples aside) straight to its latent; 0: none
     causal: bool = False  # kernels and analysis windows end with their own frame: nothing after it is looked at
+    high_pass_hz: float = 0.0  # what lies below is taken off first: a microphone's offset, rumble; 0: nothing is
     kind: Literal["spectral"] = "spectral"
 
     def __post_init__(self) -> None:
@@ -58,23 +60,27 @@ class SpectralEncoderConfig:
             raise ValueError(f"all sizes must be at least 1, layers and bypass at least 0, got {self}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
+        if self.high_pass_hz and not 10 <= self.high_pass_hz <= 100:
+            raise ValueError(f"high_pass_hz is 0, for none, or from 10 to 100, got {self.high_pass_hz}")
 
 
 class SpectralFeatures(nn.Module):
     """wav [batch samples] -> features [batch frames channels], one frame every `hop` samples; nothing is learnt.
 
-    The windows are centred on the frame, or end with it if causal.
+    The windows are centred on the frame, or end with it if causal. They see what the high-pass leaves of the signal.
     """
 
     short, long, n_fft = 600, 1200, 2400
     mels, harmonics_hz, lags = 80, 1200, 64
     pitch_hz = (60.0, 500.0)
 
-    def __init__(self, hop: int, sample_rate_hz: int, causal: bool = False) -> None:
+    def __init__(self, hop: int, sample_rate_hz: int, causal: bool = False, high_pass_hz: float = 0.0) -> None:
         super().__init__()
         self.hop = hop
-        self.reach = self._around(self.long, causal)  # in samples beyond the hop
-        self.short_offset = self.reach.before - self._around(self.short, causal).before
+        before, after = self._around(self.long, causal)
+        self.short_offset = before - self._around(self.short, causal).before
+        self.high_pass = HighPass(high_pass_hz, sample_rate_hz, math.gcd(hop, self.long)) if high_pass_hz else None
+        self.reach = Reach(before + (self.high_pass.reach if self.high_pass else 0), after)  # samples beyond the hop
         spacing = sample_rate_hz / self.n_fft
         self.low_bins = int(self.harmonics_hz / spacing)
         self.channels = self.mels + self.low_bins // 2 + self.lags + self.short
@@ -100,9 +106,11 @@ class SpectralFeatures(nn.Module):
 
     @torch.no_grad()
     def inner(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames channels"]:
-        """The same without padding: of all long windows that lie within the signal."""
+        """The same without padding: of all long windows that lie within the signal, a high-pass's reach before them."""
         with torch.autocast(wav.device.type, enabled=False):
             wav = wav.float()
+            if self.high_pass is not None:
+                wav = self.high_pass(wav)
             count = (wav.shape[-1] - self.long) // self.hop + 1
             short = wav[:, self.short_offset :][:, : (count - 1) * self.hop + self.short]
             frames = inner_frames(short, self.short, self.hop)
@@ -123,7 +131,7 @@ class SpectralEncoder(Encoder):
         super().__init__()
         self.config = config
         self.hop = config.feature_hop * config.stride
-        self.features = SpectralFeatures(config.feature_hop, config.sample_rate_hz, config.causal)
+        self.features = SpectralFeatures(config.feature_hop, config.sample_rate_hz, config.causal, config.high_pass_hz)
         self.embed = nn.Linear(self.features.channels, config.fine_dim)
         self.fine = nn.Sequential(*(self._block(config.fine_dim) for _ in range(config.fine_layers)))
         self.merge = nn.Linear(config.stride * config.fine_dim, config.dim)

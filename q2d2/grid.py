@@ -38,6 +38,21 @@ class Coset(NamedTuple):
     stride: tuple[int, ...]
 
 
+Number = int | float | Tensor
+
+
+class Box(NamedTuple):
+    """A coset as `nearest` wants it: numbers for one grid, tensors [grids 1] for several side by side."""
+
+    factor: tuple[Number, ...]  # with `shift`: from a coordinate to half a step below its place in the box
+    shift: tuple[Number, ...]
+    last: tuple[Number, ...]
+    step: tuple[Number, ...]
+    origin: tuple[Number, ...]
+    stride: tuple[Number, ...]
+    base: Number
+
+
 class Nearest(NamedTuple):
     """The grid point nearest to each input, and its index."""
 
@@ -76,6 +91,11 @@ class Grid:
         """The boxes whose union is the grid."""
         raise TypeError(f"{type(self).__name__} is abstract: use one of its leaves, e.g. RhombicGrid((7, 7))")
 
+    @cached_property
+    def boxes(self) -> list[Box]:
+        """The same as `nearest` wants them."""
+        return [_as_box(coset) for coset in self.cosets]
+
     @property
     def extent(self) -> tuple[float, ...]:
         """Half the width of the underlying box of points: the paper's spread e = (l - 1) / 2, per axis."""
@@ -106,7 +126,7 @@ class Grid:
         Infinities count as very large numbers. NaN stays NaN in the point and gives some valid index.
         """
         z = z.to(torch.promote_types(z.dtype, torch.float32)).clamp(-FAR, FAR)
-        points, indices = nearest(z.unbind(-1), self.cosets)
+        points, indices = nearest(z.unbind(-1), self.boxes)
         return Nearest(torch.stack(points, dim=-1), indices.to(torch.int64))
 
     def index_to_point(self, indices: Int64[Tensor, "*batch"]) -> Float[Tensor, "*batch dimension"]:
@@ -258,19 +278,41 @@ TILINGS: dict[str, type[Grid]] = {
 }
 
 
-def nearest(axes: Sequence[Tensor], cosets: Sequence[Coset]) -> tuple[list[Tensor], Tensor]:
+def side_by_side(grids: Sequence[Grid]) -> Float[Tensor, "numbers grids 1"]:
+    """The boxes of grids of one dimension as one table, for `boxes_of`; a grid with fewer of them repeats its last."""
+    count = max(len(grid.cosets) for grid in grids)
+    rows = []
+    for grid in grids:
+        padded = [*grid.boxes, *[grid.boxes[-1]] * (count - len(grid.boxes))]
+        rows.append([number for box in padded for part in box[:-1] for number in part])
+        rows[-1] += [box.base for box in padded]
+    return torch.tensor(rows, dtype=torch.float64).float().T.unsqueeze(-1).contiguous()
+
+
+def boxes_of(table: Float[Tensor, "numbers grids 1"], dimension: int) -> list[Box]:
+    """What `side_by_side` wrote down."""
+    parts = len(Box._fields) - 1
+    numbers = table.unbind(0)
+    count = len(numbers) // (parts * dimension + 1)
+    bases = numbers[len(numbers) - count :]
+    axes = [numbers[i : i + dimension] for i in range(0, count * parts * dimension, dimension)]
+    return [Box._make([*axes[parts * i : parts * (i + 1)], bases[i]]) for i in range(count)]
+
+
+def nearest(axes: Sequence[Tensor], boxes: Sequence[Box]) -> tuple[list[Tensor], Tensor]:
     """Coordinates (one tensor per axis, as `axes` are) and index (as a float) of the union's nearest point.
 
-    The core of everything, written for speed: long contiguous tensors, numbers instead of tables, no booleans (a
-    select by a random mask costs as much as twenty additions). |z| <= `FAR`; exact up to the rounding of z's dtype.
+    The core of everything, written for speed: long contiguous tensors, no tables of points, no booleans (a select by a
+    random mask costs as much as twenty additions). |z| <= `FAR`; exact up to the rounding of z's dtype. With boxes of
+    several grids side by side, `axes` are [grids rows].
 
     Two candidates p and q are compared by the sign of `(q - p) . (q + p - 2 z)`, the difference of their squared
     distances: q - p and q + p are small and exact, so neither the cancellation of nearly equal distances nor the
     overflow of huge ones can spoil the choice.
     """
-    points, index = _nearest_in_box(axes, cosets[0])
-    for coset in cosets[1:]:
-        others, other_index = _nearest_in_box(axes, coset)
+    points, index = _nearest_in_box(axes, boxes[0])
+    for box in boxes[1:]:
+        others, other_index = _nearest_in_box(axes, box)
         excess = torch.zeros_like(index)
         for z, p, q in zip(axes, points, others, strict=True):
             excess.addcmul_(q - p, (q + p).sub_(z, alpha=2))
@@ -282,17 +324,23 @@ def nearest(axes: Sequence[Tensor], cosets: Sequence[Coset]) -> tuple[list[Tenso
     return points, index.nan_to_num_(0.0)
 
 
-def _nearest_in_box(axes: Sequence[Tensor], coset: Coset) -> tuple[list[Tensor], Tensor]:
+def _as_box(coset: Coset) -> Box:
     # ceil(x - 1/2) rounds halves down: ties go to the lowest index, where torch.round takes the even one
+    shift = tuple(-origin / step - 0.5 for origin, step in zip(coset.origin, coset.step, strict=True))
+    last = tuple(size - 1 for size in coset.size)
+    return Box(tuple(1 / s for s in coset.step), shift, last, coset.step, coset.origin, coset.stride, coset.base)
+
+
+def _nearest_in_box(axes: Sequence[Tensor], box: Box) -> tuple[list[Tensor], Tensor]:
     steps = [
-        _affine(z, 1 / step, -origin / step - 0.5).ceil_().clamp_(0, size - 1)
-        for z, origin, step, size in zip(axes, coset.origin, coset.step, coset.size, strict=True)
+        _affine(z, factor, shift).ceil_().clamp_min_(0).clamp_max_(last)
+        for z, factor, shift, last in zip(axes, box.factor, box.shift, box.last, strict=True)
     ]
-    index = _affine(steps[0], coset.stride[0], coset.base)
-    for k, stride in zip(steps[1:], coset.stride[1:], strict=True):
-        index.add_(k, alpha=stride)
-    return [_affine(k, step, origin) for k, step, origin in zip(steps, coset.step, coset.origin, strict=True)], index
+    index = _affine(steps[0], box.stride[0], box.base)
+    for k, stride in zip(steps[1:], box.stride[1:], strict=True):
+        index.add_(k * stride)
+    return [_affine(k, step, origin) for k, step, origin in zip(steps, box.step, box.origin, strict=True)], index
 
 
-def _affine(x: Tensor, factor: float | int, shift: float | int) -> Tensor:
-    return x + shift if factor == 1 else (x * factor).add_(shift)
+def _affine(x: Tensor, factor: Number, shift: Number) -> Tensor:
+    return x + shift if not isinstance(factor, Tensor) and factor == 1 else (x * factor).add_(shift)

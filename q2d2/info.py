@@ -11,6 +11,7 @@ from q2d2 import bitstream, presets
 from q2d2.codec import Codec
 from q2d2.files import damage_line, named
 from q2d2.opening import open_source
+from q2d2.releases import RELEASES, describe
 
 Rows = list[tuple[str, str]]
 
@@ -31,7 +32,7 @@ def file_rows(source: str | os.PathLike[str]) -> tuple[Rows, list[str]]:
     pairs, bits = len(header.points), sum(math.log2(size) for size in header.points)
     rows = [
         ("file", name),
-        ("model", f"{header.model}, weights {header.weights}"),
+        ("model", describe(header.model, header.weights)),
         ("rate", _rate_name(header)),
         ("duration", f"{duration_s:.3f} s{length}"),
         ("size", f"{num_bytes} bytes, {bitrate}"),
@@ -49,7 +50,7 @@ def model_rows(codec: Codec) -> Rows:
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     rows = [
-        ("model", f"{codec.config.name}, weights {codec.weights}"),
+        ("model", describe(codec.config.name, codec.weights)),
         ("parameters", f"{sum(sizes.values()):,} ({listed})"),
         ("audio", f"{codec.config.sample_rate_hz} Hz, mono inside; any sample rate and number of channels outside"),
         ("frames", f"{codec.frame_rate_hz:.2f} a second, {codec.hop} samples each"),
@@ -83,6 +84,8 @@ def _points(points: tuple[int, ...]) -> str:
 
 
 def _rate_name(header: bitstream.Header) -> str:
-    preset = presets.PRESETS.get(header.model)
+    release = RELEASES.get(header.weights)
+    is_old = release is not None and release.package is not None  # its rates may have been others
+    preset = None if is_old else presets.PRESETS.get(header.model)
     names = [] if preset is None else [name for name, pairs in preset.rates.items() if pairs == len(header.points)]
     return names[0] if names else f"{len(header.points)} pairs"

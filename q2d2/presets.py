@@ -11,6 +11,7 @@ from q2d2.decoder import HarmonicDecoderConfig
 from q2d2.encoder import SpectralEncoderConfig
 from q2d2.grid import AnyGrid, BCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
 from q2d2.quantizer import OFFICIAL, PAPER, Q2D2Config, Variant
+from q2d2.refinement import Refinement
 from q2d2.seanet import SEANetConfig
 from q2d2.vocos import VocosConfig
 
@@ -24,6 +25,38 @@ SPEECH = CodecConfig(
     quantizer=Q2D2Config(dim=320, grids=SPEECH_GRIDS),
     decoder=HarmonicDecoderConfig(bypass=64),
     rates=SPEECH_RATES,
+)
+
+
+def _boxes(*levels: tuple[int, int]) -> tuple[AnyGrid, ...]:
+    return tuple(RectangularGrid(own) for own in levels)
+
+
+def _refining(first: int, *grids: AnyGrid) -> tuple[Refinement, ...]:
+    """Refinements of as many pairs, one after the other."""
+    return tuple(Refinement(first + i, grid) for i, grid in enumerate(grids))
+
+
+# Its successor. Levels fall along the pairs with what they carry, and a rate refines what the one before it has
+# coarsely: what `runs/allocation.py` finds for files of 1.03, 3.3 and 6.8 kbps (docs/quantizer.md).
+SPEECH_2_GRIDS = (
+    # 1k
+    *(RhombicGrid((13, 9)), *_boxes((8, 6), (6, 5), (4, 3), (3, 3), (2, 2))),
+    # 3k
+    *_refining(0, *_boxes((3, 3), (3, 3), (2, 2), (2, 3), (3, 2), (3, 3))),
+    *_boxes((6, 6), (6, 5), (4, 4), (4, 4), (4, 4), (3, 3), (3, 3), (3, 3)),
+    # 7k
+    *_refining(6, *_boxes((2, 2))),
+    *_refining(8, *_boxes((2, 2)) * 12),
+    *(RegularHexagonalGrid((4, 5)), RegularHexagonalGrid((4, 5)), RegularHexagonalGrid((4, 4)), *_boxes((4, 3))),
+    *(RegularHexagonalGrid((3, 4)), *_boxes((3, 3), (3, 3), (3, 2)), RhombicGrid((2, 2)), *_boxes((2, 2)) * 6),
+)
+SPEECH_2 = CodecConfig(
+    name="speech-2",
+    encoder=SpectralEncoderConfig(bypass=64, high_pass_hz=30.0),
+    quantizer=Q2D2Config(dim=320, grids=SPEECH_2_GRIDS),
+    decoder=HarmonicDecoderConfig(num_pairs=48, bypass=64),
+    rates={"1k": 6, "3k": 20, "7k": 48},
 )
 
 # For conversations: nothing but the inverse STFT, less than one frame of it, looks ahead; and a quarter of the size.
@@ -154,6 +187,45 @@ BASE = (
     _base("base-identity", IdentityConfig(dim=160)),  # what no quantizer would lose
 )
 
+
+def _half(name: str, grids: tuple[AnyGrid | Refinement, ...], rates: tuple[int, int, int]) -> CodecConfig:
+    """The networks of `speech` at half the width, over other grids."""
+    return CodecConfig(
+        name=name,
+        encoder=SpectralEncoderConfig(dim=160, fine_dim=128, bypass=96),
+        quantizer=Q2D2Config(dim=160, grids=grids),
+        decoder=HarmonicDecoderConfig(features=160, dim=192, fine_dim=128, num_pairs=48, pitch_dim=48, bypass=64),
+        rates=dict(zip(SPEECH_RATES, rates, strict=True)),
+    )
+
+
+# Where the bits of `speech` should go: 19.2, 62 and 127 bits a frame in three ways, and what files of those rates hold
+ALLOCATIONS = (
+    _half("allocation-equal", SPEECH_GRIDS, (3, 9, 18)),
+    _half(
+        "allocation-graded",
+        (
+            *(RhombicGrid((9, 7)), RhombicGrid((5, 5)), RhombicGrid((3, 3)), *_boxes((3, 3))),
+            *((RhombicGrid((5, 5)),) * 3 + (RhombicGrid((3, 3)),) * 5 + _boxes((2, 2)) * 4),
+            *((RhombicGrid((3, 3)),) * 10 + _boxes((2, 2)) * 14),
+        ),
+        (4, 16, 40),
+    ),
+    _half(
+        "allocation-refined",
+        (
+            *(RhombicGrid((13, 8)), *_boxes((5, 5)), RhombicGrid((3, 2)), *_boxes((2, 2), (2, 2))),
+            *_refining(0, *_boxes((3, 3)) * 5),
+            *(*_boxes((4, 4)), RhombicGrid((3, 3)), *_boxes((3, 3), (3, 3), (3, 3)), *_boxes((2, 2)) * 5),
+            *_refining(5, RhombicGrid((2, 2)), *_boxes((3, 2), (3, 3), (2, 2), (2, 2), (3, 2), (3, 3), (3, 3))),
+            *_refining(13, *_boxes((2, 2), (2, 2), (3, 3), (3, 2), (2, 2), (2, 2), (2, 2))),
+            *(*_boxes((3, 3), (3, 3), (3, 3)), RhombicGrid((2, 2)), *_boxes((2, 2)) * 8),
+        ),
+        (5, 20, 47),
+    ),
+    _half("allocation-coded", SPEECH_2_GRIDS, (6, 20, 48)),
+)
+
 # Which models each comparison is between. The first six are the paper's tables and its Appendix D, with twins.
 TABLES: dict[str, tuple[str, ...]] = {
     "8": (
@@ -174,14 +246,28 @@ TABLES: dict[str, tuple[str, ...]] = {
     "12": ("offset-half", "grid-hexagonal-7", "offset-none"),
     "appendix-d": ("paper-1k", "bound-extent", "midpoints-full", "gradient-rotation", "gradient-noise", "official"),
     "base": tuple(config.name for config in BASE),
+    "allocations": tuple(config.name for config in ALLOCATIONS),
 }
 
 PRESETS: dict[str, CodecConfig] = {
     config.name: config
     for config in (
-        *(SPEECH, SPEECH_LIVE, TINY, PAPER_1K, PAPER_3K, PAPER_7K, WAVTOKENIZER_75, WAVTOKENIZER_40, FSQ_75, RVQ_75),
+        *(
+            SPEECH,
+            SPEECH_2,
+            SPEECH_LIVE,
+            TINY,
+            PAPER_1K,
+            PAPER_3K,
+            PAPER_7K,
+            WAVTOKENIZER_75,
+            WAVTOKENIZER_40,
+            FSQ_75,
+            RVQ_75,
+        ),
         *ABLATIONS,
         *BASE,
+        *ALLOCATIONS,
     )
 }
 MINIATURE = "tiny-"

@@ -13,14 +13,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from q2d2.grid import FAR, TILINGS, AnyGrid, Coset, Grid, nearest
+from q2d2.grid import FAR, TILINGS, AnyGrid, Grid
+from q2d2.refinement import Refinement, Snapped, added_up, numbers, rounds, snap
 
 
 class Quantized(NamedTuple):
@@ -129,55 +129,60 @@ class Q2D2Config:
     """A `Q2D2` as data."""
 
     dim: int
-    grids: tuple[AnyGrid, ...]
+    grids: tuple[AnyGrid | Refinement, ...]
     variant: Variant = PAPER
     kind: Literal["q2d2"] = "q2d2"
-
-
-class _Run(NamedTuple):
-    """Neighbouring pairs with equal grids: they are snapped in one go."""
-
-    pairs: slice
-    cosets: tuple[Coset, ...]
-    bound: tuple[float, ...]  # z' = z * bound, per axis
-    extent: tuple[float, ...]  # code = z' / extent
 
 
 class Q2D2(Quantizer):
     """latent [batch frames dim] -> features [batch frames dim], indices int64 [batch frames pairs].
 
-    One grid per pair of projected channels (per triple, with three-dimensional grids). The state dict holds the two
-    projections and nothing else; there are none when `dim` already equals the number of quantized channels.
+    One grid per pair of projected channels (per triple, with three-dimensional grids). A `Refinement` in a grid's
+    place has no channels of its own: it quantizes what an earlier pair left over. Either way a pair gives two codes
+    and an index, and a prefix of the pairs is a code. The state dict holds the two projections and nothing else; there
+    are none where `dim` already equals their width.
     """
 
-    def __init__(self, dim: int, grids: Sequence[Grid], variant: Variant = PAPER) -> None:
-        super().__init__(dim, [grid.num_points for grid in grids])
-        if not grids or len({grid.dimension for grid in grids}) != 1:
+    def __init__(self, dim: int, grids: Sequence[Grid | Refinement], variant: Variant = PAPER) -> None:
+        own = tuple(grid.grid if isinstance(grid, Refinement) else grid for grid in grids)
+        super().__init__(dim, [grid.num_points for grid in own])
+        if not own or len({grid.dimension for grid in own}) != 1:
             raise ValueError("Q2D2 needs at least one grid, and all of the same dimension")
-        self.grids = tuple(grids)
+        self.grids = own
+        self.refined = tuple(grid.of if isinstance(grid, Refinement) else None for grid in grids)
         self.variant = variant
-        self.axes = grids[0].dimension
-        width = self.axes * len(grids)
-        self.project_in: nn.Module = nn.Linear(dim, width) if dim != width else nn.Identity()
-        self.normalize: nn.Module = nn.LayerNorm(width) if variant.input_projection == "layernorm" else nn.Identity()
+        self.axes = own[0].dimension
+        self.rounds = rounds(own, self.refined)
+        sources = self.rounds[0].pairs  # the pairs that have channels of their own
+        if len(sources) < len(own) and (variant.gradient, variant.straight_through) != ("ste", "bounded"):
+            raise ValueError("refinements have no other gradient than 'ste' at the 'bounded' point")
+        channels, width = self.axes * len(sources), self.axes * len(own)
+        self.project_in: nn.Module = nn.Linear(dim, channels) if dim != channels else nn.Identity()
+        self.normalize: nn.Module = nn.LayerNorm(channels) if variant.input_projection == "layernorm" else nn.Identity()
         self.project_out: nn.Module = nn.Linear(width, dim) if dim != width else nn.Identity()
 
-        self._runs: list[_Run] = []
-        table = torch.full((len(grids), max(self.points), self.axes), math.nan)  # no code past a grid's last point
-        first = 0
-        for grid, equals in groupby(grids):
-            pairs = slice(first, first + len(list(equals)))
-            official = tuple(e * (1 + 1e-3) for e in grid.extent)
-            bound = grid.half_width if variant.bound == "half_width" else official
-            self._runs.append(_Run(pairs, grid.cosets, bound, grid.extent))
+        bounds = [self._bound_of(grid) for grid in own]
+        order = [pair for round_ in self.rounds for pair in round_.pairs]
+        self._keep("numbers", numbers(own, bounds, self.refined, order))
+        self._keep("extent", torch.tensor([grid.extent for grid in own]))
+        self._keep("bound", torch.tensor([bounds[pair] for pair in sources]))
+        table = torch.full((len(own), max(self.points), self.axes), math.nan)  # no code past a grid's last point
+        for pair, grid in enumerate(own):
             # as the snapping itself rounds them, so that tokens give the very features they were made of
-            coordinates, _ = nearest(torch.from_numpy(grid.points).float().unbind(-1), grid.cosets)
-            codes = [c / extent for c, extent in zip(coordinates, grid.extent, strict=True)]
-            table[pairs, : grid.num_points] = torch.stack(codes, dim=-1)
-            first = pairs.stop
-        self._keep("bound", torch.tensor([run.bound for run in self._runs for _ in grids[run.pairs]]))
-        self._keep("extent", torch.tensor([grid.extent for grid in grids]))
+            points = grid.nearest(torch.from_numpy(grid.points).float()).points
+            table[pair, : grid.num_points] = points / torch.tensor(grid.extent)
         self._keep("code_table", table)
+        parents = [place for round_ in self.rounds for place in round_.parents]
+        for name, numbers_ in {
+            "parents": parents,
+            "places": [order.index(p) for p in range(len(own))],
+            "sources": sources,
+        }.items():
+            self.register_buffer(name, torch.tensor(numbers_, dtype=torch.int64), persistent=False)
+
+    def _bound_of(self, grid: Grid) -> tuple[float, ...]:
+        """z' = z * bound: from the tanh's [-1, 1] to the units of the grid."""
+        return grid.half_width if self.variant.bound == "half_width" else tuple(e * (1 + 1e-3) for e in grid.extent)
 
     @classmethod
     def from_config(cls, config: Q2D2Config) -> Q2D2:
@@ -203,17 +208,30 @@ class Q2D2(Quantizer):
     def _kept(self, name: str) -> Tensor:
         return self.get_buffer(f"_{name}_bits").view(torch.float32)
 
-    @property
-    def bound(self) -> Float[Tensor, "pairs axes"]:
-        """z' = z * bound: from the tanh's [-1, 1] to the units of each grid."""
-        return self._kept("bound")
-
-    def project(self, latent: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames pairs axes"]:
-        """The paper's z: projected channels in float32, in [-1, 1] after the tanh."""
+    def project(self, latent: Float[Tensor, "batch frames dim"]) -> Float[Tensor, "batch frames sources axes"]:
+        """The paper's z: projected channels in float32, in [-1, 1] after the tanh, of the pairs that have some."""
         own_dtype = next(self.parameters(), latent).dtype
         z = self.normalize(self.project_in(latent.to(own_dtype))).float()
         z = torch.tanh(z) if self.variant.input_projection == "tanh" else z.clamp(-FAR, FAR)
-        return z.unflatten(-1, (self.num_pairs, self.axes))
+        return z.unflatten(-1, (-1, self.axes))
+
+    def tables(self) -> dict[str, Tensor]:
+        """What `refinement.snap` must know besides `rounds`, and the pairs' places in their order."""
+        return {
+            "numbers": self._kept("numbers"),
+            "parents": self.get_buffer("parents"),
+            "places": self.get_buffer("places"),
+        }
+
+    def added_up(self) -> Float[Tensor, "channels codes"]:
+        """The linear decoder of the codes, in float64: each channel's value from its pair and all that refine it."""
+        return torch.from_numpy(added_up(self.grids, self.refined, [self._bound_of(grid) for grid in self.grids]))
+
+    @torch.no_grad()
+    def coordinates(self, z: Float[Tensor, "batch frames sources axes"]) -> Float[Tensor, "batch frames pairs axes"]:
+        """The paper's z' from `project`'s z: what is rounded, in the units of each pair's grid."""
+        found = self._snapped([axis.flatten(0, 1).T for axis in z.unbind(-1)]).coordinates
+        return torch.stack([self._in_order(axis).T for axis in found], dim=-1).unflatten(0, z.shape[:2])
 
     def forward(
         self,
@@ -223,7 +241,7 @@ class Q2D2(Quantizer):
     ) -> Quantized:
         with torch.autocast(latent.device.type, enabled=False):
             z = self.project(latent)
-            codes, indices = self._snap(z, "bound")
+            codes, indices = self._snap(z)
             if self.training or z.requires_grad:
                 codes = self._differentiable(z, codes)
             if num_pairs is not None:
@@ -235,35 +253,51 @@ class Q2D2(Quantizer):
         return Quantized(features, indices)
 
     @torch.no_grad()
-    def _snap(self, values: Tensor, unit: Literal["bound", "extent"]) -> tuple[Tensor, Tensor]:
-        """The codes nearest to `values` [batch frames pairs axes], which are given in this unit, and their indices."""
-        codes = torch.empty(values.shape, device=values.device)
-        indices = torch.empty(values.shape[:-1], dtype=torch.int64, device=values.device)
-        in_blocks = values.device.type == "cpu" and not torch.compiler.is_compiling()
-        for run in self._runs:
-            scales: tuple[float, ...] = getattr(run, unit)
-            mine = values[..., run.pairs, :], codes[..., run.pairs, :], indices[..., run.pairs]
-            flat = [part.flatten(0, 1) for part in mine]
-            tokens = max(1, CACHED // flat[0].shape[1]) if in_blocks else len(flat[0])
-            for z, code, index in zip(*(part.split(tokens) for part in flat), strict=True):
-                points, found = nearest([z[..., axis] * scale for axis, scale in enumerate(scales)], run.cosets)
-                for axis, extent in enumerate(run.extent):
-                    code[..., axis] = points[axis].div_(extent)
-                index.copy_(found)
-        return codes, indices
+    def _snap(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [batch frames pairs axes] and indices [batch frames pairs] of z [batch frames sources axes]."""
+        flat, extent = z.flatten(0, 1), self._kept("extent")
+        codes = torch.empty(len(flat), self.num_pairs, self.axes, device=z.device)
+        indices = torch.empty(len(flat), self.num_pairs, dtype=torch.int64, device=z.device)
+        in_blocks = z.device.type == "cpu" and not torch.compiler.is_compiling()
+        rows = max(1, CACHED // self.num_pairs) if in_blocks else max(1, len(flat))
+        for block, code, index in zip(*(part.split(rows) for part in (flat, codes, indices)), strict=True):
+            found = self._snapped([axis.T.contiguous() for axis in block.unbind(-1)])
+            for axis, points in enumerate(found.points):
+                code[..., axis] = self._in_order(points).T
+            code.div_(extent)
+            index.copy_(self._in_order(found.indices).T)
+        return codes.unflatten(0, z.shape[:2]), indices.unflatten(0, z.shape[:2])
+
+    def _snapped(self, columns: Sequence[Tensor]) -> Snapped:
+        return snap(columns, self.rounds, self.get_buffer("parents"), self._kept("numbers"))
+
+    def _in_order(self, rows: Tensor) -> Tensor:
+        """The rows of the pairs, round after round -> in the pairs' own order."""
+        return rows if len(self.rounds) == 1 else rows.index_select(0, self.get_buffer("places"))
 
     def _differentiable(self, z: Tensor, codes: Tensor) -> Tensor:
         """The value `codes` (with noise: of z and noise) and the variant's gradient to z."""
-        bound, extent = self.bound, self._kept("extent")
+        bound, extent = self._kept("bound"), self._kept("extent")
+        if len(self.rounds) > 1:
+            # what refines a channel tells where it lies, not where to move it: its own pair's gradient does that
+            sources = self.get_buffer("sources")
+            carrier = z * bound / extent[sources]
+            return codes.index_add(2, sources, carrier - carrier.detach())
         if self.variant.gradient == "noise" and self.training:
             # the error of snapping a uniformly random point of the box: noise with the shape of the grid's own cells
             random = 2 * torch.rand_like(codes) - 1
-            return z * (bound / extent) + (self._snap(random, "extent")[0] - random)
+            return z * (bound / extent) + (self._nearest(random)[0] - random)
         if self.variant.gradient == "rotation":
             carrier = _rotated(z * bound, codes * extent)
         else:
             carrier = z * bound if self.variant.straight_through == "bounded" else z
         return codes + (carrier - carrier.detach()) / extent
+
+    def _nearest(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest code of each pair by itself, and its index."""
+        extent = self._kept("extent")
+        found = [grid.nearest(codes[..., pair, :] * extent[pair]) for pair, grid in enumerate(self.grids)]
+        return torch.stack([own.points for own in found], -2) / extent, torch.stack([own.indices for own in found], -1)
 
     def _unproject(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
         flat = codes.flatten(-2)
@@ -283,7 +317,7 @@ class Q2D2(Quantizer):
 
     def codes_to_indices(self, codes: Float[Tensor, "batch frames pairs axes"]) -> Int64[Tensor, "batch frames pairs"]:
         """Inverse of `indices_to_codes`, for all pairs; any other point gives the nearest code's index."""
-        return self._snap(codes.float().clamp(-FAR, FAR), "extent")[1]
+        return self._nearest(codes.float())[1]
 
     def indices_to_features(self, indices: Int64[Tensor, "batch frames prefix"]) -> Float[Tensor, "batch frames dim"]:
         codes = nn.functional.pad(self.indices_to_codes(indices), (0, 0, 0, self.num_pairs - indices.shape[-1]))

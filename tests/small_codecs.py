@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from q2d2.codec import Codec, CodecConfig, Codes
-from q2d2.grid import RhombicGrid
+from q2d2.grid import RectangularGrid, RhombicGrid
 from q2d2.presets import SPEECH, TINY
 from q2d2.quantizer import Q2D2, Q2D2Config
+from q2d2.refinement import Refinement
 from q2d2.seanet import SEANetConfig
 from q2d2.vocos import VocosConfig
 
@@ -20,6 +21,22 @@ SPEECH_TOKENS = replace(
     quantizer=Q2D2Config(dim=16, grids=SPEECH.quantizer.grids),
     decoder=replace(TINY.decoder, num_pairs=18),
     rates=SPEECH.rates,
+)
+# The paths of `speech-2`: pairs that refine pairs, unequal grids, a high-pass.
+REFINED = replace(
+    TINY,
+    name="refined",
+    encoder=replace(TINY.encoder, high_pass_hz=30.0, bypass=12),
+    quantizer=Q2D2Config(
+        dim=16,
+        grids=(
+            *(RhombicGrid((5, 4)), RectangularGrid((4, 3))),
+            *(Refinement(0, RectangularGrid((3, 3))), RectangularGrid((2, 2)), Refinement(1, RhombicGrid((3, 2)))),
+            *(Refinement(2, RectangularGrid((2, 2))), RhombicGrid((2, 2))),
+        ),
+    ),
+    decoder=replace(TINY.decoder, num_pairs=7),
+    rates={"1k": 2, "3k": 5, "7k": 7},
 )
 # What `paper-1k` is, in miniature: an LSTM in the encoder, attention and norms over all frames in the decoder.
 NOT_LOCAL = CodecConfig(
@@ -51,17 +68,22 @@ def make_codec(config: CodecConfig = TINY) -> Codec:
 def distances_to_edges(codec: Codec, wav: np.ndarray, one: Codes, other: Codes) -> list[float]:
     """For each index that differs, how far the encoder's output lies from the border of the two cells.
 
-    In units of the grid's spacing. The codec is local, the signal mono at its own rate.
+    In units of the grid's spacing. The codec is local, the signal mono at its own rate. Left out is what refines a pair
+    that differs: it refines another cell.
     """
     hop, (before, after) = codec.hop, codec.encoder.context
     around = np.pad(wav, (before * hop, (after + 1) * hop))
     found = []
-    for frame, pair in np.argwhere((one.indices != other.indices).numpy()):
+    differ = (one.indices != other.indices).numpy()
+    for frame, pair in np.argwhere(differ):
+        if (refined := codec.quantizer.refined[pair]) is not None and differ[frame, refined]:
+            continue
         seen = torch.from_numpy(around[frame * hop :][: (before + 1 + after) * hop])
-        z = codec.quantizer.project(codec.encoder(seen.unsqueeze(0)))[0, before, pair].double().numpy()
+        z = codec.quantizer.project(codec.encoder(seen.unsqueeze(0)))
+        at = codec.quantizer.coordinates(z)[0, before, pair].double().numpy()
         grid = codec.quantizer.grids[pair]
         p, q = (grid.points[codes.indices[frame, pair]] for codes in (one, other))
-        found.append(float(abs((p - q) @ (p + q - 2 * z * grid.half_width)) / (2 * np.linalg.norm(p - q))))
+        found.append(float(abs((p - q) @ (p + q - 2 * at)) / (2 * np.linalg.norm(p - q))))
     return found
 
 

@@ -15,9 +15,10 @@ import torch
 from conftest import make_speech_like
 from small_codecs import make_codec
 
-from q2d2 import checkpoint, cli, verbs
-from q2d2.checkpoint import save
+from q2d2 import bitstream, checkpoint, cli, verbs
+from q2d2.checkpoint import load, save
 from q2d2.presets import TINY
+from q2d2.releases import RELEASES, Release
 
 RATE_HZ = 24_000
 
@@ -156,6 +157,19 @@ def test_info_of_models(q2d2, model):
         assert (status, err) == (0, "")
         assert "53.33 a second, 450 samples each" in out and "rate 1k" in out and "2 x 85, 2 x 145" in out
         assert "ms before a frame" in out and "delay" in out
+        assert out.splitlines()[0].endswith(" (no known release)")
+
+
+def test_info_of_a_released_version(q2d2, model, monkeypatch):
+    monkeypatch.setitem(RELEASES, load(model).weights, Release("speech", "7"))
+    assert q2d2("info")[1].startswith("model         speech version 7, weights ")
+    with open("old.q2d2", "wb") as file:
+        header = replace(load(model).header(RATE_HZ, 3), model="speech", weights="09687aef4d47e501")
+        bitstream.Writer(file, header).close(0)
+    _, out, _ = q2d2("info", "old.q2d2")
+    assert "model         speech version 2, weights 09687aef4d47e501\nrate          3 pairs\n" in out
+    status, _, err = q2d2("decode", "old.q2d2", "back.wav")
+    assert status == 1 and one_line(err) and "q2d2 0.1.0 at commit e186ae7 reads it; this is speech version 7" in err
 
 
 def test_damaged_files(q2d2, talk):

@@ -13,7 +13,7 @@ import torch
 from conftest import make_speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_codecs import NOT_LOCAL, SPEECH_TOKENS, assert_same_codes, make_codec
+from small_codecs import NOT_LOCAL, REFINED, SPEECH_TOKENS, assert_same_codes, make_codec
 
 import q2d2.clips
 import q2d2.streams.live
@@ -40,8 +40,12 @@ def window(frames: int):
 # -- whole == chunked == batched ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("frames", [32, ONE_SECOND, 96, 320])
-def test_whole_equals_chunked(codec, frames):
+@pytest.mark.parametrize(
+    ("config", "frames"),
+    [(SPEECH_TOKENS, 32), (SPEECH_TOKENS, ONE_SECOND), (SPEECH_TOKENS, 96), (SPEECH_TOKENS, 320), (REFINED, 32)],
+)
+def test_whole_equals_chunked(config, frames):
+    codec = make_codec(config)
     wav = make_speech_like(20.0, seed=1)
     whole = codec.encode(wav, RATE_HZ)
     with window(frames):

@@ -14,6 +14,7 @@ from q2d2 import bitstream
 from q2d2.codec import UNSAVED, Codec, Codes
 from q2d2.presets import SPEECH, TINY
 from q2d2.quantizer import Q2D2Config
+from q2d2.releases import RELEASES
 
 RATE_HZ = 24_000
 
@@ -275,3 +276,18 @@ def test_a_file_without_frames_or_with_too_many_is_refused(codec):
 def test_parts_that_do_not_fit_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
         Codec(config)
+
+
+@pytest.mark.parametrize("points", [(85,) * 3, (25,) * 5])  # of the same grids, and of others
+def test_files_of_released_weights_are_refused_with_who_reads_them(points):
+    codec = make_codec()
+    codec.weights = "0123456789abcdef"
+    for weights, release in RELEASES.items():
+        header = replace(codec.header(RATE_HZ), model=release.model, weights=weights, points=points)
+        with pytest.raises(ValueError) as caught:
+            codec.check_header(header)
+        who = f"{release.package} reads it" if release.package else f"load {release.model} to decode it"
+        assert str(caught.value) == (
+            f"the file was written by {release.model} version {release.version}, weights {weights}: {who}; "
+            "this is tiny, weights 0123456789abcdef (no known release)"
+        )

@@ -28,6 +28,9 @@ PARAMETERS = {
     "fsq-75": (8_802_816, 5_637, 62_887_426),
 }
 BITRATES_BPS = {
+    ("speech-2", "1k"): 1441,  # of the indices: files are to take 1.03, 3.3 and 6.8 kbps
+    ("speech-2", "3k"): 4018,
+    ("speech-2", "7k"): 7694,
     ("speech-live", "1k"): 1026,
     ("speech", "1k"): 1026,
     ("speech", "3k"): 3323,

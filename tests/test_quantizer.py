@@ -13,8 +13,10 @@ from torch import Tensor
 import q2d2.quantizer
 from q2d2.grid import BCCGrid, FCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
 from q2d2.quantizer import OFFICIAL, PAPER, Q2D2, Q2D2Config, Variant
+from q2d2.refinement import Refinement
 
 DIM = 16
+R33 = RhombicGrid((3, 3))
 BUILDERS = {
     "paper": lambda: Q2D2.from_levels([7] * 6, dim=DIM),
     "bare": lambda: Q2D2.from_levels([7] * 6, dim=6),
@@ -28,6 +30,9 @@ BUILDERS = {
     "layernorm": lambda: Q2D2.from_levels([7] * 6, dim=DIM, variant=Variant(input_projection="layernorm")),
     "official": lambda: Q2D2.from_levels([9, 9, 7, 7], dim=DIM, variant=OFFICIAL),
     "rotation": lambda: Q2D2.from_levels([7] * 6, dim=DIM, variant=Variant(gradient="rotation")),
+    "refined": lambda: Q2D2(
+        DIM, [RhombicGrid((5, 4)), Refinement(0, RectangularGrid((3, 3))), RectangularGrid((3, 2)), Refinement(1, R33)]
+    ),
     "noise": lambda: Q2D2.from_levels([7] * 6, dim=DIM, variant=Variant(gradient="noise")),
 }
 EVERY = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS.keys())
@@ -62,7 +67,11 @@ def test_forward_is_the_brute_force_of_its_parts(build):
             official = [1.001 * (level - 1) / 2 for level in grid.levels]
             bound = torch.tensor(official if quantizer.variant == OFFICIAL else grid.half_width, dtype=torch.float64)
             points = torch.from_numpy(grid.points)
-            distance = torch.linalg.vector_norm((z[:, :, pair] * bound).unsqueeze(-2) - points, dim=-1)
+            if quantizer.refined[pair] is None:
+                at = z[:, :, quantizer.refined[:pair].count(None)] * bound
+            else:  # test_refinement has a reference for these
+                at = quantizer.coordinates(z.float())[:, :, pair].double()
+            distance = torch.linalg.vector_norm(at.unsqueeze(-2) - points, dim=-1)
             chosen = distance.gather(-1, indices[..., pair : pair + 1]).squeeze(-1)
             assert (chosen <= distance.amin(-1) + 1e-5).all()
             codes.append(points[indices[..., pair]] / torch.tensor(grid.extent, dtype=torch.float64))
@@ -387,6 +396,8 @@ def test_config_survives_json():
     assert Q2D2.from_config(config).points == (98, 35)
 
 
-def test_the_example_of_the_page_runs():
+def test_the_examples_of_the_page_run():
     page = (Path(__file__).parents[1] / "docs" / "quantizer.md").read_text()
-    exec(page.split("```python\n")[1].split("```")[0], {})
+    names: dict = {}
+    for example in page.split("```python\n")[1:]:
+        exec(example.split("```")[0], names)

@@ -1,6 +1,8 @@
 """The weights inside the package: they load, fit their promises, and speak."""
 
+import hashlib
 import runpy
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from small_codecs import assert_same_codes
 import q2d2
 from q2d2 import audio, checkpoint
 from q2d2.codec import Codec
+from q2d2.releases import RELEASES
 
 MOST_PARAMETERS = {"speech": 10_000_000, "speech-live": 2_500_000}
 
@@ -38,6 +41,30 @@ def test_it_is_small_and_has_a_card(codec: Codec) -> None:
     card = (folder / "README.md").read_text()
     for credit in ("LibriSpeech", "Apache-2.0", "CC0", "CC BY 4.0", codec.weights):
         assert credit in card
+
+
+def test_its_weights_are_the_newest_version(codec: Codec) -> None:
+    """Whoever changes weights adds a row to `RELEASES`, and its version to the card."""
+    name = codec.config.name
+    versions = {weights: release for weights, release in RELEASES.items() if release.model == name}
+    assert list(versions)[-1] == codec.weights
+    assert [release.version for release in versions.values()] == [str(1 + i) for i in range(len(versions))]
+    *earlier, newest = versions.values()
+    assert newest.package is None and all(release.package for release in earlier)
+    assert (
+        f"Version {newest.version}, weights `{codec.weights}`" in (checkpoint.SHIPPED / name / "README.md").read_text()
+    )
+
+
+def test_weights_that_were_ever_committed_are_versions(codec: Codec) -> None:
+    """A row of `RELEASES` is not changed into that of other weights. A copy without history has no more to check."""
+    git = ["git", "-C", str(checkpoint.SHIPPED / codec.config.name)]
+    log = subprocess.run(
+        [*git, "log", "--diff-filter=AM", "--format=%H", "--", checkpoint.WEIGHTS], capture_output=True, text=True
+    )
+    for commit in log.stdout.split():
+        file = subprocess.run([*git, "show", f"{commit}:./{checkpoint.WEIGHTS}"], capture_output=True, check=True)
+        assert RELEASES[hashlib.sha256(file.stdout).hexdigest()[:16]].model == codec.config.name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from conftest import make_speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_codecs import NOT_LOCAL, SPEECH_TOKENS, assert_same_codes, make_codec
+from small_codecs import NOT_LOCAL, REFINED, SPEECH_TOKENS, assert_same_codes, make_codec
 
 from q2d2.baselines import VQConfig
 from q2d2.codec import Codec, Codes
@@ -29,7 +29,12 @@ DEEP = replace(
     encoder=replace(SPEECH_TOKENS.encoder, layers=3, fine_layers=2, kernel=7, bypass=0),
     decoder=replace(SPEECH_TOKENS.decoder, layers=2, fine_layers=3, kernel=5, bypass=0),
 )
-CODECS = {"tiny": make_codec(SPEECH_TOKENS), "live": make_codec(LIVE), "deep": make_codec(DEEP)}
+CODECS = {
+    "tiny": make_codec(SPEECH_TOKENS),
+    "live": make_codec(LIVE),
+    "deep": make_codec(DEEP),
+    "refined": make_codec(REFINED),
+}
 PITCH_FIRST = replace(SPEECH_TOKENS, decoder=replace(SPEECH_TOKENS.decoder, layers=0, fine_layers=0))
 
 

@@ -38,7 +38,7 @@ class AblateConfig:
     out: Path
     """the folder for cells/ (a file per finished model), runs/ (the trainings), rows.csv, table.md and table.tex"""
     tables: tuple[str, ...] = ()
-    """the models of these tables: 8 to 12 of the paper, appendix-d, or base (quantizers in a small model)"""
+    """the models of these tables: 8 to 12 of the paper, appendix-d, base (quantizers in a small model), allocations"""
     presets: tuple[str, ...] = ()
     """these models, beside those of the tables"""
     seeds: tuple[int, ...] = (0, 1)

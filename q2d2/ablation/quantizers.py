@@ -9,6 +9,9 @@ from typing import Any
 from q2d2.baselines import FSQConfig, IdentityConfig, RVQConfig, VQConfig
 from q2d2.config import QuantizerConfig
 from q2d2.grid import Grid
+from q2d2.refinement import Refinement
+
+MOST_RUNS = 4  # of equal grids that a cell of a table has room for
 
 
 def described(config: QuantizerConfig) -> str:
@@ -22,7 +25,13 @@ def described(config: QuantizerConfig) -> str:
             return f"RVQ {config.stages} x {config.codebook_size}"
         case IdentityConfig():
             return "none"
-    runs = [f"{len(list(run))} x {_grid(grid)}" for grid, run in groupby(config.grids)]
+    own = [grid for grid in config.grids if not isinstance(grid, Refinement)]
+    points = [grid.num_points for grid in own]
+    runs = [f"{len(list(run))} x {_grid(grid)}" for grid, run in groupby(own)]
+    if len(runs) > MOST_RUNS:
+        runs = [f"{len(own)} x {max(points)} to {min(points)} points"]
+    if refining := len(config.grids) - len(own):
+        runs.append(f"{refining} refining them")
     return ", ".join([*runs, *_unusual(config.variant)])
 
 

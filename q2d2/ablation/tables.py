@@ -30,6 +30,7 @@ TITLES = {
     "12": "Table 12: offset of the rows",
     "appendix-d": "Appendix D: bound, midpoints and gradients",
     "base": "Quantizers in one small model",
+    "allocations": "Where the bits of a frame go",
 }
 OTHERS = "Others"
 LEGEND = (

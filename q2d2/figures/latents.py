@@ -25,8 +25,8 @@ LONGEST_S = 30.0  # of a clip are used
 class Latents(NamedTuple):
     """All frames of all clips, one clip after the other."""
 
-    z: Float32[np.ndarray, "frames pairs axes"]  # the projected channels, in [-1, 1] after a tanh
-    on_grid: Float32[np.ndarray, "frames pairs axes"]  # the same in the units of each grid: what is rounded
+    z: Float32[np.ndarray, "frames sources axes"]  # the projected channels, in [-1, 1] after a tanh
+    on_grid: Float32[np.ndarray, "frames pairs axes"]  # what is rounded, in the units of each pair's grid
     indices: Int64[np.ndarray, "frames pairs"]
     grids: tuple[Grid, ...]
 
@@ -58,16 +58,14 @@ def latents(codec: Codec, clips: Sequence[Path]) -> Latents:
 @torch.inference_mode()
 def _latents(
     codec: Codec, quantizer: Q2D2, wav: Float32[np.ndarray, " samples"]
-) -> tuple[Float32[np.ndarray, "f p a"], Float32[np.ndarray, "f p a"], Int64[np.ndarray, "f p"]]:
+) -> tuple[Float32[np.ndarray, "f s a"], Float32[np.ndarray, "f p a"], Int64[np.ndarray, "f p"]]:
     """`wav` is at the codec's rate. Whole frames, with silence around them as far as the encoder sees."""
     (before, after), frames = codec.encoder.context or (0, 0), -(-len(wav) // codec.hop)
     padded = np.zeros((before + frames + after) * codec.hop, np.float32)
     padded[before * codec.hop :][: len(wav)] = wav
     latent = codec.encoder(torch.from_numpy(padded).unsqueeze(0))[:, before : before + frames]
-    z = quantizer.project(latent)[0]
-    # the quantizer's own bound, which is half the box, or with a variant a little more than the points' extent
-    on_grid = z * quantizer.bound
-    return z.numpy(), on_grid.numpy(), quantizer(latent).indices[0].numpy()
+    z = quantizer.project(latent)
+    return z[0].numpy(), quantizer.coordinates(z)[0].numpy(), quantizer(latent).indices[0].numpy()
 
 
 def _beginning(clip: Path, codec: Codec) -> Float32[np.ndarray, " samples"]:

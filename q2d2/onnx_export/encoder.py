@@ -5,16 +5,14 @@ It is the codec's own encoder with other features in the place of its own: the s
 
 from __future__ import annotations
 
-from itertools import groupby
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from q2d2.encoder import SpectralEncoder, SpectralFeatures
-from q2d2.grid import nearest
 from q2d2.onnx_export.transforms import frames_of, hann, spectrum
 from q2d2.quantizer import Q2D2
+from q2d2.refinement import snap
 
 
 class RealFeatures(nn.Module):
@@ -27,12 +25,16 @@ class RealFeatures(nn.Module):
         super().__init__()
         self.hop, self.reach, self.short_offset = features.hop, features.reach, features.short_offset
         self.short, self.long, self.n_fft = features.short, features.long, features.n_fft
+        self.high_pass = features.high_pass
         self.low_bins, self.pitch_bins = features.low_bins, features.pitch_bins
         self.register_buffer("mel", features.get_buffer("mel"))
         self.register_buffer("cosines", features.get_buffer("cosines"))
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames channels"]:
-        long = frames_of(nn.functional.pad(wav, tuple(self.reach)), self.long, self.hop)
+        wav = nn.functional.pad(wav, tuple(self.reach))
+        if self.high_pass is not None:
+            wav = self.high_pass(wav)
+        long = frames_of(wav, self.long, self.hop)
         frames = long[..., self.short_offset : self.short_offset + self.short] * hann(self.short).float()
         magnitude = spectrum(frames, self.short, self.short // 2 + 1).magnitude()
         mel = torch.log(magnitude @ self.mel / (self.short / 4) + 1e-4)
@@ -47,23 +49,24 @@ class RealFeatures(nn.Module):
 class EncoderGraph(nn.Module):
     """wav [batch samples] -> indices [batch frames pairs], frames = samples / hop rounded up; silence lies around."""
 
+    numbers: Tensor
+    parents: Tensor
+    places: Tensor
+
     def __init__(self, encoder: SpectralEncoder, quantizer: Q2D2) -> None:
         super().__init__()
         self.encoder, self.quantizer = encoder, quantizer
         self.before, self.after = encoder.context
         self.hop = encoder.hop
         self.encoder.features = RealFeatures(encoder.features)  # type: ignore[assignment]
-        self.register_buffer("bound", quantizer.bound.clone())
+        for name, table in quantizer.tables().items():
+            self.register_buffer(name, table.clone())
 
     def forward(self, wav: Float[Tensor, "batch samples"]) -> Int64[Tensor, "batch frames pairs"]:
         frames = (wav.shape[1] + self.hop - 1) // self.hop
         missing = frames * self.hop - wav.shape[1]
         padded = nn.functional.pad(wav, (self.before * self.hop, missing + self.after * self.hop))
         latent = self.encoder(padded)[:, self.before : self.before + frames]
-        z = self.quantizer.project(latent) * self.get_buffer("bound")
-        found, first = [], 0
-        for grid, equals in groupby(self.quantizer.grids):  # neighbours with equal grids in one go
-            stop = first + len(list(equals))
-            found.append(nearest(z[..., first:stop, :].unbind(-1), grid.cosets)[1])
-            first = stop
-        return torch.cat(found, dim=-1).to(torch.int64)
+        columns = [axis.flatten(0, 1).T for axis in self.quantizer.project(latent).unbind(-1)]
+        found = snap(columns, self.quantizer.rounds, self.parents, self.numbers).indices
+        return found.index_select(0, self.places).T.unflatten(0, (wav.shape[0], frames)).to(torch.int64)

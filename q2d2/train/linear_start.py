@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,6 +24,7 @@ from q2d2.encoder import SpectralEncoder
 from q2d2.layers import Bypass
 from q2d2.quantizer import Q2D2
 from q2d2.spectral import mel_filters, windowed_frames
+from q2d2.train.allocation import Channels
 from q2d2.train.data import Speech
 from q2d2.train.pitch import track_pitch
 
@@ -30,7 +32,7 @@ AIMING, SHAPING, LEVELLING = 48, 24, 4  # batches of the recipe's size for each 
 WINDOW_S = 0.025  # of the log-mel spectrum
 FLOOR = 1e-3  # of its amplitudes
 PITCH_WEIGHT = 4.0  # of pitch (octaves) and voicing beside a band (nepers): few numbers, and much depends on them
-SPREAD = 1.4  # standard deviations of a channel that the tanh takes to 0.76
+SPREAD = 1.9  # standard deviations of a channel that the tanh takes to 0.76: best for 3 to 13 levels (allocation.py)
 EDGE = 8  # frames that the ends of a crop disturb
 
 
@@ -64,6 +66,23 @@ def begin(codec: Codec, speech: Speech) -> None:
     codec.train()
 
 
+@torch.no_grad()
+def channels_of(codec: Codec, speech: Speech) -> Channels:
+    """The channels that a codec with this encoder begins with, as many as there are, for `allocation`."""
+    assert isinstance(codec.encoder, SpectralEncoder)
+    found = _predictors(codec, codec.encoder, _batches(codec, speech, 0, AIMING))
+    return Channels(found.variance.cpu().numpy(), found.correlation.cpu().numpy())
+
+
+class _Predictors(NamedTuple):
+    """Linear predictors of a frame's log-mel spectrum, pitch and voicing; the first ones explain the most."""
+
+    matrix: Float[Tensor, "channels inputs"]
+    variance: Float[Tensor, " channels"]
+    correlation: Float[Tensor, " channels"]  # of a frame with the one before
+    mean: Float[Tensor, " inputs"]
+
+
 class _Regression:
     """Sums of y and of x with a constant, from which linear maps follow."""
 
@@ -82,6 +101,10 @@ class _Regression:
     def covariance(self) -> Float[Tensor, "inputs inputs"]:
         return self.xx[:-1, :-1] / self.xx[-1, -1] - self.mean.outer(self.mean)
 
+    @property
+    def cross_covariance(self) -> Float[Tensor, "inputs outputs"]:
+        return self.xy[:-1] / self.xx[-1, -1] - self.mean.outer(self.xy[-1] / self.xx[-1, -1])
+
     def solve(self) -> tuple[Float[Tensor, "outputs inputs"], Float[Tensor, " outputs"]]:
         """Matrix and constant of the ridge regression of y on x."""
         ridge = 1e-4 * self.xx.diag().mean() * torch.eye(len(self.xx), device=self.xx.device, dtype=self.xx.dtype)
@@ -89,22 +112,30 @@ class _Regression:
         return found[:-1].T, found[-1]
 
 
+def _predictors(codec: Codec, encoder: SpectralEncoder, batches: Iterator[Tensor]) -> _Predictors:
+    """Reduced-rank regression: what to tell of a frame if so much can be told."""
+    regression, next_frame = _Regression(), _Regression()
+    for wav in batches:
+        pitch = PITCH_WEIGHT * _pitch(codec, wav)
+        features = encoder.spectral_frames(encoder.features(wav))
+        regression.add(features, torch.cat([_log_mel(codec, wav), pitch], -1))
+        next_frame.add(features[:, :-1], features[:, 1:])
+    matrix, _ = regression.solve()
+    explained = matrix @ regression.covariance @ matrix.T
+    variance, directions = torch.linalg.eigh((explained + explained.T) / 2)
+    variance, predictors = variance.flip(0).clamp(min=1e-12), directions.flip(1).T @ matrix
+    correlation = ((predictors @ next_frame.cross_covariance) * predictors).sum(1) / variance
+    return _Predictors(predictors, variance, correlation, regression.mean)
+
+
 def _aim(codec: Codec, encoder: SpectralEncoder, batches: Iterator[Tensor]) -> None:
     """The latent's first channels become the best linear predictors, the first of them those that explain the most."""
     assert isinstance(encoder.bypass, Bypass)
     assert isinstance(codec.quantizer, Q2D2)
-    regression, channels = _Regression(), _channels(codec.quantizer)
-    for wav in batches:
-        pitch = PITCH_WEIGHT * _pitch(codec, wav)
-        regression.add(encoder.spectral_frames(encoder.features(wav)), torch.cat([_log_mel(codec, wav), pitch], -1))
-    matrix, _ = regression.solve()
-    explained = matrix @ regression.covariance @ matrix.T
-    variance, directions = torch.linalg.eigh((explained + explained.T) / 2)
-    order = torch.arange(len(variance) - 1, len(variance) - 1 - channels, -1, device=variance.device)
-    scale = SPREAD * variance[order].clamp(min=1e-12).sqrt()
-    predictors = directions[:, order].T @ matrix / scale[:, None]
+    channels, found = _channels(codec.quantizer), _predictors(codec, encoder, batches)
+    predictors = found.matrix[:channels] / (SPREAD * found.variance[:channels].sqrt())[:, None]
     straight = torch.eye(encoder.config.dim, channels, dtype=predictors.dtype, device=predictors.device)
-    _set(encoder.bypass, predictors, straight, -straight @ predictors @ regression.mean)
+    _set(encoder.bypass, predictors, straight, -straight @ predictors @ found.mean)
     encoder.norm.weight.fill_(0.1)
 
 
@@ -117,7 +148,7 @@ def _hand_through(quantizer: Q2D2, decoder: HarmonicDecoder) -> None:
         nn.init.normal_(linear.weight, std=faint)
         nn.init.zeros_(linear.bias)
     quantizer.project_in.weight[:, :channels] = torch.eye(channels)
-    quantizer.project_out.weight[:channels] = torch.eye(channels)
+    quantizer.project_out.weight[:channels] = quantizer.added_up().float()
     width = decoder.config.dim
     axes, _ = torch.linalg.qr(torch.randn(width, channels, device=decoder.embed.weight.device))
     decoder.embed.weight[:, :channels] = 0.15 * width**0.5 * axes
@@ -179,7 +210,7 @@ def _inner(x: Tensor) -> Tensor:
 
 
 def _channels(quantizer: Q2D2) -> int:
-    return quantizer.axes * quantizer.num_pairs
+    return quantizer.axes * quantizer.refined.count(None)
 
 
 def _pairs(wav: Tensor, rate: int) -> Int64[Tensor, " batch"]:

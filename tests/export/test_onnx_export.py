@@ -17,8 +17,9 @@ from q2d2.codec import Codec, Codes
 from q2d2.config import CodecConfig
 from q2d2.decoder import HarmonicDecoderConfig
 from q2d2.encoder import SpectralEncoderConfig
-from q2d2.grid import RegularHexagonalGrid, RhombicGrid
+from q2d2.grid import RectangularGrid, RegularHexagonalGrid, RhombicGrid
 from q2d2.quantizer import Q2D2Config
+from q2d2.refinement import Refinement
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -130,7 +131,7 @@ def test_description_and_graphs_say_what_a_program_needs(codec: Codec, graphs: P
         assert "COMPLEX" not in text and "/" + "home" not in text and ".py" not in text
 
 
-# What `speech` is not: causal, at 16 kHz, windows that are no multiples of the hop, other grids, no bypass.
+# What `speech` is not: causal, at 16 kHz, windows that are no multiples of the hop, other and refined grids, no bypass.
 ODD = CodecConfig(
     name="odd",
     encoder=SpectralEncoderConfig(
@@ -138,10 +139,13 @@ ODD = CodecConfig(
     ),
     quantizer=Q2D2Config(
         dim=16,
-        grids=(RegularHexagonalGrid((6, 9)),) * 2 + (RhombicGrid((7, 7), midpoints="full"),) * 2,
+        grids=(
+            *(RegularHexagonalGrid((6, 9)), RhombicGrid((7, 7), midpoints="full"), RhombicGrid((5, 4))),
+            *(Refinement(2, RectangularGrid((3, 2))), Refinement(3, RhombicGrid((3, 3)))),
+        ),
     ),
     decoder=HarmonicDecoderConfig(
-        features=16, dim=16, layers=1, fine_dim=8, fine_layers=1, num_pairs=4, pitch_dim=8, pitch_steps=2, upsample=4,
+        features=16, dim=16, layers=1, fine_dim=8, fine_layers=1, num_pairs=5, pitch_dim=8, pitch_steps=2, upsample=4,
         hop_fine=80, n_fft=240, sample_rate_hz=16000, causal=True,
     ),
     sample_rate_hz=16000,
@@ -166,7 +170,7 @@ def test_command_line_exports_int8_of_an_odd_codec(tmp_path: Path, capsys: pytes
     (indices,) = run.encode(wav[None])
     assert_encodes_as(rounded, indices, wav)
     assert (indices != codec.encode(wav, ODD.sample_rate_hz).indices.numpy()).any()  # else nothing was rounded
-    (decoded,) = run.decode(indices[None], [4])
+    (decoded,) = run.decode(indices[None], [5])
     assert np.abs(decoded - whole_frames(rounded, indices)).max() < 1e-4
 
     before = (out / "encoder.onnx").read_bytes()

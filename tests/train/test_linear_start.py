@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_speech_like
-from small_codecs import make_codec
+from small_codecs import REFINED, make_codec
 
 from q2d2 import presets
 from q2d2.codec import Codec, CodecConfig
@@ -29,7 +29,7 @@ TINY = presets.TINY
 CAUSAL = replace(TINY, encoder=replace(TINY.encoder, causal=True), decoder=replace(TINY.decoder, causal=True))
 
 
-@pytest.fixture(scope="module", params=[TINY, CAUSAL], ids=["tiny", "causal"])
+@pytest.fixture(scope="module", params=[TINY, CAUSAL, REFINED], ids=lambda config: config.name)
 def begun(request: pytest.FixtureRequest) -> Codec:
     torch.manual_seed(0)
     codec = Codec(request.param)
@@ -90,7 +90,9 @@ def test_only_where_there_are_ways_wide_enough() -> None:
         assert not linear_start.is_possible(Codec(config))
 
 
-@pytest.mark.parametrize("config", [presets.SPEECH, presets.SPEECH_LIVE], ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    "config", [presets.SPEECH, presets.SPEECH_2, presets.SPEECH_LIVE], ids=lambda config: config.name
+)
 def test_the_shipped_presets_have_them(config: CodecConfig) -> None:
     with torch.device("meta"):
         assert linear_start.is_possible(Codec(config))

@@ -1,0 +1,29 @@
+"""The weights that were ever in the package, as versions of their models: a `.q2d2` file names its weights by hash."""
+
+from typing import NamedTuple
+
+
+class Release(NamedTuple):
+    """A version of a model."""
+
+    model: str
+    version: str
+    package: str | None = None  # the last that held it; None: this one does
+
+
+# By hash, in order of shipping. New weights are a new row, and the one before gets its package: the name of a version,
+# or the last commit, where a version of the package held several. Rows stay, for the files that name them.
+RELEASES = {
+    "f1d4ef5de2b3a5a6": Release("speech", "1", "q2d2 0.1.0 at commit e4cc8e1"),
+    "09687aef4d47e501": Release("speech", "2", "q2d2 0.1.0 at commit e186ae7"),
+    "76ecf764f4645d2e": Release("speech", "3"),
+    "8e06815218b3363c": Release("speech-live", "1"),
+}
+
+
+def describe(model: str, weights: str) -> str:
+    """The model that has these weights, and its version: "speech version 3, weights 76ecf764f4645d2e"."""
+    release = RELEASES.get(weights)
+    if release is None:
+        return f"{model}, weights {weights} (no known release)"
+    return f"{release.model} version {release.version}, weights {weights}"
