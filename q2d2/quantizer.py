@@ -170,7 +170,7 @@ class Q2D2(Quantizer):
         for pair, grid in enumerate(own):
             # as the snapping itself rounds them, so that tokens give the very features they were made of
             points = grid.nearest(torch.from_numpy(grid.points).float()).points
-            table[pair, : grid.num_points] = points / torch.tensor(grid.extent)
+            table[pair, : grid.num_points] = points / points.new_tensor(grid.extent)
         self._keep("code_table", table)
         parents = [place for round_ in self.rounds for place in round_.parents]
         for name, numbers_ in {

@@ -10,7 +10,7 @@ from torch import nn
 
 from q2d2.baselines import RVQConfig, VQConfig
 from q2d2.codec import Codec, CodecConfig
-from q2d2.presets import ABLATIONS, BASE, PRESETS, TABLES, find
+from q2d2.presets import ABLATIONS, ALLOCATIONS, BASE, PRESETS, TABLES, find
 from q2d2.seanet import SEANetConfig
 
 # Encoder, quantizer, decoder. Those of the paper's presets are sums of the pieces that `test_seanet` and `test_vocos`
@@ -28,9 +28,9 @@ PARAMETERS = {
     "fsq-75": (8_802_816, 5_637, 62_887_426),
 }
 BITRATES_BPS = {
-    ("speech-2", "1k"): 1441,  # of the indices: files are to take 1.03, 3.3 and 6.8 kbps
-    ("speech-2", "3k"): 4018,
-    ("speech-2", "7k"): 7694,
+    ("speech-2", "1k"): 1439,  # of the indices: files are to take 1.03, 3.3 and 6.8 kbps
+    ("speech-2", "3k"): 4013,
+    ("speech-2", "7k"): 7696,
     ("speech-live", "1k"): 1026,
     ("speech", "1k"): 1026,
     ("speech", "3k"): 3323,
@@ -105,9 +105,10 @@ def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
 def test_the_local_presets_are_speech_its_miniature_and_those_with_its_networks():
     assert [name for name in PRESETS if codec(name).is_local] == [
         "speech",
+        "speech-2",
         "speech-live",
         "tiny",
-        *(config.name for config in BASE),
+        *(config.name for config in (*BASE, *ALLOCATIONS)),
     ]
     assert count(codec("tiny")) < 30_000
 
@@ -201,5 +202,5 @@ def test_every_preset_has_a_miniature_with_its_tokens(name):
 
 
 def test_a_misspelt_preset_is_told_what_there_is():
-    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-live, tiny"):
+    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-2, speech-live, tiny"):
         find("speach")

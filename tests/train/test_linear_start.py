@@ -75,7 +75,7 @@ def test_the_first_channels_are_the_best_linear_code(begun: Codec) -> None:
 
 
 def test_points_are_used(begun: Codec) -> None:
-    wavs = torch.cat([Speakers().batch_at(step).wav for step in range(12)])
+    wavs = torch.cat([Speakers().batch_at(step).wav for step in range(24)])
     with torch.no_grad():
         indices = begun.quantizer(begun.encoder(wavs)).indices.flatten(0, 1)
     for pair, points in enumerate(begun.quantizer.points):
