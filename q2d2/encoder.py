@@ -2,8 +2,9 @@
 
 It looks at what the ear and a pitch tracker look at: a log-mel spectrum with a short window, the resolved harmonics
 below 1.2 kHz, the normalised autocorrelation at 64 lags, and the windowed samples themselves, for what magnitudes do
-not say. From there small convolutions go from 160 to 53.3 frames a second. Everything has a finite reach (`context`
-frames), so encoding a file whole, in pieces or in a batch is the same arithmetic.
+not say; if the config says so, after a high-pass. From there small convolutions go from 160 to 53.3 frames a second.
+Everything has a finite reach (`context` frames), so encoding a file whole, in pieces or in a batch is the same
+arithmetic.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""wav [batch samples] -> the same without what lies below hearing: a causal second-order Butterworth high-pass.
+"""wav [batch samples] -> [batch samples - reach]: a second-order Butterworth high-pass without delay.
 
 A microphone's constant offset is not heard, and yet it changes what an encoder sees. A recursive filter would remember
 the whole past, and its rounding. This one has a finite reach: it subtracts a low-pass, whose impulse response is the
@@ -23,7 +23,7 @@ class HighPass(nn.Module):
     """wav [batch samples] -> [batch inner_samples]: the first `reach` samples are missing, none is delayed.
 
     Signals are whole steps of `step` samples; those that begin whole steps apart are filtered alike, to the bit. A
-    sample depends on none after its block of at most 10. Zeros up to a block's end stay zeros.
+    sample depends on none after its block, that is on 9 samples ahead at most. Zeros up to a block's end stay zeros.
     """
 
     def __init__(self, cutoff_hz: float, sample_rate_hz: int, step: int) -> None:

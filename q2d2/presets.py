@@ -5,56 +5,33 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from q2d2 import allocations
 from q2d2.baselines import FSQConfig, IdentityConfig, RVQConfig, VQConfig
 from q2d2.config import CodecConfig, DecoderConfig, EncoderConfig, QuantizerConfig
 from q2d2.decoder import HarmonicDecoderConfig
 from q2d2.encoder import SpectralEncoderConfig
 from q2d2.grid import AnyGrid, BCCGrid, HexagonalGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
 from q2d2.quantizer import OFFICIAL, PAPER, Q2D2Config, Variant
-from q2d2.refinement import Refinement
 from q2d2.seanet import SEANetConfig
 from q2d2.vocos import VocosConfig
 
 R7, R9 = RhombicGrid((7, 7)), RhombicGrid((9, 9))
 
 # One model, three rates: 1.03, 3.32 and 6.77 kbps are prefixes of the same 18 pairs, at 53.3 frames a second.
-SPEECH_GRIDS, SPEECH_RATES = (R7,) * 3 + (R9,) * 15, {"1k": 3, "3k": 9, "7k": 18}
+SPEECH_RATES = {"1k": 3, "3k": 9, "7k": 18}
 SPEECH = CodecConfig(
     name="speech",
     encoder=SpectralEncoderConfig(bypass=36),
-    quantizer=Q2D2Config(dim=320, grids=SPEECH_GRIDS),
+    quantizer=Q2D2Config(dim=320, grids=allocations.EQUAL),
     decoder=HarmonicDecoderConfig(bypass=64),
     rates=SPEECH_RATES,
 )
 
-
-def _boxes(*levels: tuple[int, int]) -> tuple[AnyGrid, ...]:
-    return tuple(RectangularGrid(own) for own in levels)
-
-
-def _refining(first: int, *grids: AnyGrid) -> tuple[Refinement, ...]:
-    """Refinements of as many pairs, one after the other."""
-    return tuple(Refinement(first + i, grid) for i, grid in enumerate(grids))
-
-
-# Its successor. Levels fall along the pairs with what they carry, and a rate refines what the one before it has
-# coarsely: what `runs/allocation.py` finds for files of 1.03, 3.3 and 6.8 kbps (docs/quantizer.md).
-SPEECH_2_GRIDS = (
-    # 1k
-    *(RhombicGrid((13, 9)), *_boxes((8, 6), (6, 5), (4, 3), (3, 3), (2, 2))),
-    # 3k
-    *_refining(0, *_boxes((3, 3), (3, 3), (2, 2), (2, 3), (3, 2), (3, 3))),
-    *_boxes((6, 6), (6, 5), (4, 4), (4, 4), (4, 4), (3, 3), (3, 3), (3, 3)),
-    # 7k
-    *_refining(6, *_boxes((2, 2))),
-    *_refining(8, *_boxes((2, 2)) * 12),
-    *(RegularHexagonalGrid((4, 5)), RegularHexagonalGrid((4, 5)), RegularHexagonalGrid((4, 4)), *_boxes((4, 3))),
-    *(RegularHexagonalGrid((3, 4)), *_boxes((3, 3), (3, 3), (3, 2)), RhombicGrid((2, 2)), *_boxes((2, 2)) * 6),
-)
-SPEECH_2 = CodecConfig(
-    name="speech-2",
+# The planned successor of `speech`, not trained yet: more channels, coarser, and refined at the higher rates.
+SPEECH_REFINED = CodecConfig(
+    name="speech-refined",
     encoder=SpectralEncoderConfig(bypass=64, high_pass_hz=30.0),
-    quantizer=Q2D2Config(dim=320, grids=SPEECH_2_GRIDS),
+    quantizer=Q2D2Config(dim=320, grids=allocations.CODED),
     decoder=HarmonicDecoderConfig(num_pairs=48, bypass=64),
     rates={"1k": 6, "3k": 20, "7k": 48},
 )
@@ -63,7 +40,7 @@ SPEECH_2 = CodecConfig(
 SPEECH_LIVE = CodecConfig(
     name="speech-live",
     encoder=SpectralEncoderConfig(dim=160, fine_dim=128, bypass=36, causal=True),
-    quantizer=Q2D2Config(dim=160, grids=SPEECH_GRIDS),
+    quantizer=Q2D2Config(dim=160, grids=allocations.EQUAL),
     decoder=HarmonicDecoderConfig(features=160, dim=192, layers=4, fine_dim=128, pitch_dim=48, bypass=64, causal=True),
     rates=SPEECH_RATES,
 )
@@ -188,7 +165,7 @@ BASE = (
 )
 
 
-def _half(name: str, grids: tuple[AnyGrid | Refinement, ...], rates: tuple[int, int, int]) -> CodecConfig:
+def _half(name: str, grids: allocations.Grids, rates: tuple[int, int, int]) -> CodecConfig:
     """The networks of `speech` at half the width, over other grids."""
     return CodecConfig(
         name=name,
@@ -201,29 +178,10 @@ def _half(name: str, grids: tuple[AnyGrid | Refinement, ...], rates: tuple[int, 
 
 # Where the bits of `speech` should go: 19.2, 62 and 127 bits a frame in three ways, and what files of those rates hold
 ALLOCATIONS = (
-    _half("allocation-equal", SPEECH_GRIDS, (3, 9, 18)),
-    _half(
-        "allocation-graded",
-        (
-            *(RhombicGrid((9, 7)), RhombicGrid((5, 5)), RhombicGrid((3, 3)), *_boxes((3, 3))),
-            *((RhombicGrid((5, 5)),) * 3 + (RhombicGrid((3, 3)),) * 5 + _boxes((2, 2)) * 4),
-            *((RhombicGrid((3, 3)),) * 10 + _boxes((2, 2)) * 14),
-        ),
-        (4, 16, 40),
-    ),
-    _half(
-        "allocation-refined",
-        (
-            *(RhombicGrid((13, 8)), *_boxes((5, 5)), RhombicGrid((3, 2)), *_boxes((2, 2), (2, 2))),
-            *_refining(0, *_boxes((3, 3)) * 5),
-            *(*_boxes((4, 4)), RhombicGrid((3, 3)), *_boxes((3, 3), (3, 3), (3, 3)), *_boxes((2, 2)) * 5),
-            *_refining(5, RhombicGrid((2, 2)), *_boxes((3, 2), (3, 3), (2, 2), (2, 2), (3, 2), (3, 3), (3, 3))),
-            *_refining(13, *_boxes((2, 2), (2, 2), (3, 3), (3, 2), (2, 2), (2, 2), (2, 2))),
-            *(*_boxes((3, 3), (3, 3), (3, 3)), RhombicGrid((2, 2)), *_boxes((2, 2)) * 8),
-        ),
-        (5, 20, 47),
-    ),
-    _half("allocation-coded", SPEECH_2_GRIDS, (6, 20, 48)),
+    _half("allocation-equal", allocations.EQUAL, (3, 9, 18)),
+    _half("allocation-graded", allocations.GRADED, (4, 16, 40)),
+    _half("allocation-refined", allocations.REFINED, (5, 20, 47)),
+    _half("allocation-coded", allocations.CODED, (6, 20, 48)),
 )
 
 # Which models each comparison is between. The first six are the paper's tables and its Appendix D, with twins.
@@ -254,7 +212,7 @@ PRESETS: dict[str, CodecConfig] = {
     for config in (
         *(
             SPEECH,
-            SPEECH_2,
+            SPEECH_REFINED,
             SPEECH_LIVE,
             TINY,
             PAPER_1K,

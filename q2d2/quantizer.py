@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from q2d2.grid import FAR, TILINGS, AnyGrid, Grid
-from q2d2.refinement import Refinement, Snapped, added_up, numbers, rounds, snap
+from q2d2.refinement import Refinement, Snapped, run_stages, stage_table, stages_of, synthesis_matrix
 
 
 class Quantized(NamedTuple):
@@ -138,9 +138,9 @@ class Q2D2(Quantizer):
     """latent [batch frames dim] -> features [batch frames dim], indices int64 [batch frames pairs].
 
     One grid per pair of projected channels (per triple, with three-dimensional grids). A `Refinement` in a grid's
-    place has no channels of its own: it quantizes what an earlier pair left over. Either way a pair gives two codes
-    and an index, and a prefix of the pairs is a code. The state dict holds the two projections and nothing else; there
-    are none where `dim` already equals their width.
+    place has no channels of its own: it quantizes what an earlier pair left over (the pairs that have channels are the
+    `sources`). Either way a pair gives a code an axis and an index, and a prefix of the pairs is a code. The state dict
+    holds the two projections and nothing else; there are none where `dim` already equals their width.
     """
 
     def __init__(self, dim: int, grids: Sequence[Grid | Refinement], variant: Variant = PAPER) -> None:
@@ -149,21 +149,21 @@ class Q2D2(Quantizer):
         if not own or len({grid.dimension for grid in own}) != 1:
             raise ValueError("Q2D2 needs at least one grid, and all of the same dimension")
         self.grids = own
-        self.refined = tuple(grid.of if isinstance(grid, Refinement) else None for grid in grids)
+        self.refines = tuple(grid.of if isinstance(grid, Refinement) else None for grid in grids)
         self.variant = variant
         self.axes = own[0].dimension
-        self.rounds = rounds(own, self.refined)
-        sources = self.rounds[0].pairs  # the pairs that have channels of their own
+        self.stages = stages_of(own, self.refines)
+        sources = self.stages[0].pairs
         if len(sources) < len(own) and (variant.gradient, variant.straight_through) != ("ste", "bounded"):
             raise ValueError("refinements have no other gradient than 'ste' at the 'bounded' point")
-        channels, width = self.axes * len(sources), self.axes * len(own)
+        self.channels = channels = self.axes * len(sources)
+        width = self.axes * len(own)
         self.project_in: nn.Module = nn.Linear(dim, channels) if dim != channels else nn.Identity()
         self.normalize: nn.Module = nn.LayerNorm(channels) if variant.input_projection == "layernorm" else nn.Identity()
         self.project_out: nn.Module = nn.Linear(width, dim) if dim != width else nn.Identity()
 
         bounds = [self._bound_of(grid) for grid in own]
-        order = [pair for round_ in self.rounds for pair in round_.pairs]
-        self._keep("numbers", numbers(own, bounds, self.refined, order))
+        self._keep("stage_table", stage_table(own, self.refines, bounds, self.stages))
         self._keep("extent", torch.tensor([grid.extent for grid in own]))
         self._keep("bound", torch.tensor([bounds[pair] for pair in sources]))
         table = torch.full((len(own), max(self.points), self.axes), math.nan)  # no code past a grid's last point
@@ -172,13 +172,14 @@ class Q2D2(Quantizer):
             points = grid.nearest(torch.from_numpy(grid.points).float()).points
             table[pair, : grid.num_points] = points / points.new_tensor(grid.extent)
         self._keep("code_table", table)
-        parents = [place for round_ in self.rounds for place in round_.parents]
-        for name, numbers_ in {
-            "parents": parents,
-            "places": [order.index(p) for p in range(len(own))],
+        order = [pair for stage in self.stages for pair in stage.pairs]
+        numbers = {
+            "parents": [place for stage in self.stages for place in stage.parents],
+            "places": [order.index(pair) for pair in range(len(own))],  # of each pair, stage after stage
             "sources": sources,
-        }.items():
-            self.register_buffer(name, torch.tensor(numbers_, dtype=torch.int64), persistent=False)
+        }
+        for name, values in numbers.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
 
     def _bound_of(self, grid: Grid) -> tuple[float, ...]:
         """z' = z * bound: from the tanh's [-1, 1] to the units of the grid."""
@@ -216,22 +217,24 @@ class Q2D2(Quantizer):
         return z.unflatten(-1, (-1, self.axes))
 
     def tables(self) -> dict[str, Tensor]:
-        """What `refinement.snap` must know besides `rounds`, and the pairs' places in their order."""
+        """What `refinement.run_stages` takes beside z and `stages`, and the pairs' places in what it gives."""
         return {
-            "numbers": self._kept("numbers"),
+            "stage_table": self._kept("stage_table"),
             "parents": self.get_buffer("parents"),
             "places": self.get_buffer("places"),
         }
 
-    def added_up(self) -> Float[Tensor, "channels codes"]:
-        """The linear decoder of the codes, in float64: each channel's value from its pair and all that refine it."""
-        return torch.from_numpy(added_up(self.grids, self.refined, [self._bound_of(grid) for grid in self.grids]))
+    def synthesis_matrix(self) -> Float[Tensor, "channels codes"]:
+        """The plain sum of the stages, in float64: channels from the codes of their pairs and what refines them."""
+        bounds = [self._bound_of(grid) for grid in self.grids]
+        return torch.from_numpy(synthesis_matrix(self.grids, self.refines, bounds))
 
     @torch.no_grad()
     def coordinates(self, z: Float[Tensor, "batch frames sources axes"]) -> Float[Tensor, "batch frames pairs axes"]:
         """The paper's z' from `project`'s z: what is rounded, in the units of each pair's grid."""
-        found = self._snapped([axis.flatten(0, 1).T for axis in z.unbind(-1)]).coordinates
-        return torch.stack([self._in_order(axis).T for axis in found], dim=-1).unflatten(0, z.shape[:2])
+        found = self._run_stages(z.flatten(0, 1))
+        columns = [self._in_order([own.coordinates[axis] for own in found]) for axis in range(self.axes)]
+        return torch.stack(columns, dim=-1).unflatten(0, z.shape[:2])
 
     def forward(
         self,
@@ -241,7 +244,7 @@ class Q2D2(Quantizer):
     ) -> Quantized:
         with torch.autocast(latent.device.type, enabled=False):
             z = self.project(latent)
-            codes, indices = self._snap(z)
+            codes, indices = self._quantize(z)
             if self.training or z.requires_grad:
                 codes = self._differentiable(z, codes)
             if num_pairs is not None:
@@ -253,7 +256,7 @@ class Q2D2(Quantizer):
         return Quantized(features, indices)
 
     @torch.no_grad()
-    def _snap(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [batch frames pairs axes] and indices [batch frames pairs] of z [batch frames sources axes]."""
         flat, extent = z.flatten(0, 1), self._kept("extent")
         codes = torch.empty(len(flat), self.num_pairs, self.axes, device=z.device)
@@ -261,25 +264,26 @@ class Q2D2(Quantizer):
         in_blocks = z.device.type == "cpu" and not torch.compiler.is_compiling()
         rows = max(1, CACHED // self.num_pairs) if in_blocks else max(1, len(flat))
         for block, code, index in zip(*(part.split(rows) for part in (flat, codes, indices)), strict=True):
-            found = self._snapped([axis.T.contiguous() for axis in block.unbind(-1)])
-            for axis, points in enumerate(found.points):
-                code[..., axis] = self._in_order(points).T
+            found = self._run_stages(block)
+            for axis in range(self.axes):
+                code[..., axis] = self._in_order([own.points[axis] for own in found])
             code.div_(extent)
-            index.copy_(self._in_order(found.indices).T)
+            index.copy_(self._in_order([own.indices for own in found]))
         return codes.unflatten(0, z.shape[:2]), indices.unflatten(0, z.shape[:2])
 
-    def _snapped(self, columns: Sequence[Tensor]) -> Snapped:
-        return snap(columns, self.rounds, self.get_buffer("parents"), self._kept("numbers"))
+    def _run_stages(self, z: Float[Tensor, "rows sources axes"]) -> list[Snapped]:
+        columns = [axis.T.contiguous() for axis in z.unbind(-1)]
+        return run_stages(columns, self.stages, self.get_buffer("parents"), self._kept("stage_table"))
 
-    def _in_order(self, rows: Tensor) -> Tensor:
-        """The rows of the pairs, round after round -> in the pairs' own order."""
-        return rows if len(self.rounds) == 1 else rows.index_select(0, self.get_buffer("places"))
+    def _in_order(self, found: list[Tensor]) -> Float[Tensor, "rows pairs"]:
+        """What was found in each stage [pairs rows], in the order of the pairs."""
+        return (found[0] if len(found) == 1 else torch.cat(found).index_select(0, self.get_buffer("places"))).T
 
     def _differentiable(self, z: Tensor, codes: Tensor) -> Tensor:
         """The value `codes` (with noise: of z and noise) and the variant's gradient to z."""
         bound, extent = self._kept("bound"), self._kept("extent")
-        if len(self.rounds) > 1:
-            # what refines a channel tells where it lies, not where to move it: its own pair's gradient does that
+        if len(self.stages) > 1:
+            # straight through at the pairs with channels; through those that refine them as well it would count twice
             sources = self.get_buffer("sources")
             carrier = z * bound / extent[sources]
             return codes.index_add(2, sources, carrier - carrier.detach())

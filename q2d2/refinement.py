@@ -1,9 +1,11 @@
-"""A pair that quantizes what is left of an earlier one: where in the cell of its point the value lies.
+"""Multistage quantization on grids: a pair that quantizes the residual of an earlier pair.
 
-Successive refinement: the first pair's index says which cell, the second's which part of it, and so on; each step is
-a finer grid over the same two channels, and whoever stops early has a coarser value of them. A rectangular cell is a
-square, the rhombic one a square turned by 45 degrees; both are brought to [-1, 1]^2, where any grid can refine them.
-Geometry only, and the order of the work: what is snapped together, and after what.
+Successive refinement: the first pair's index says which cell of its grid the value is in, the second's which part of
+that cell, and so on. Each stage is a finer grid over the same two channels, and whoever stops early has a coarser value
+of them. A rectangular cell is a square, the rhombic one a square turned by 45 degrees; both are brought to [-1, 1]^2,
+where any grid can refine them. Pairs whose parents are all done form a stage and are snapped at once.
+
+This module knows grids, and nothing of projections, gradients and audio.
 """
 
 from __future__ import annotations
@@ -22,30 +24,31 @@ from q2d2.grid import AnyGrid, Grid, RectangularGrid, RhombicGrid, boxes_of, nea
 
 @dataclass(frozen=True)
 class Refinement:
-    """In a quantizer's list of grids: no new channels, but what is left of the pair `of`, over this grid."""
+    """A pair, in a quantizer's list of grids, that has no channels of its own but quantizes another's residual."""
 
-    of: int
+    of: int  # the pair that it refines: its place in the same list
     grid: AnyGrid
 
 
-class Round(NamedTuple):
-    """Pairs that are snapped at once."""
+class Stage(NamedTuple):
+    """Pairs that are snapped at once. Those of the first stage have channels, the others refine pairs of the last."""
 
     pairs: tuple[int, ...]
-    parents: tuple[int, ...]  # those that they refine, if any, by their place in the rounds before
+    parents: tuple[int, ...]  # of each pair, the one that it refines: its place in the stage before
+    cosets: int  # of the grid with the most
     grid: Grid | None  # the one that all of them have: its numbers need no table
 
 
 class Snapped(NamedTuple):
-    """Of every pair, round after round: an axis each, [pairs rows]."""
+    """All pairs of a stage, in the units of their grids."""
 
-    coordinates: list[Tensor]  # in the units of the pair's grid
-    points: list[Tensor]  # the nearest points
-    indices: Tensor  # as floats
+    coordinates: list[Float[Tensor, "pairs rows"]]  # z', a tensor an axis
+    points: list[Float[Tensor, "pairs rows"]]  # the nearest points, a tensor an axis
+    indices: Float[Tensor, "pairs rows"]  # whole numbers
 
 
 def cell(grid: Grid) -> Float64[np.ndarray, "axes axes"]:
-    """From a distance to a point, in the units of `grid`, to [-1, 1]^2 of its cell; ValueError for other cells."""
+    """The matrix that takes z' - point to [-1, 1]^2 within the point's cell; ValueError unless cells are squares."""
     if isinstance(grid, RectangularGrid):
         return np.array([[2.0, 0.0], [0.0, 2.0]])
     if isinstance(grid, RhombicGrid) and grid.midpoints == "interior":
@@ -53,40 +56,39 @@ def cell(grid: Grid) -> Float64[np.ndarray, "axes axes"]:
     raise ValueError(f"only pairs on rectangular and rhombic grids (interior midpoints) can be refined, not {grid}")
 
 
-def rounds(grids: Sequence[Grid], refined: Sequence[int | None]) -> list[Round]:
-    """The pairs in the order of the work, from their grids and which pair each one refines (None: it has channels).
+def stages_of(grids: Sequence[Grid], refines: Sequence[int | None]) -> list[Stage]:
+    """The stages of pairs with these grids; `refines`: the pair that each of them refines, None if it has channels.
 
     ValueError if a pair refines a later one, or two refine the same.
     """
     depth: list[int] = []
-    for pair, parent in enumerate(refined):
-        if parent is not None and (not 0 <= parent < pair or parent in refined[:pair]):
+    for pair, parent in enumerate(refines):
+        if parent is not None and (not 0 <= parent < pair or parent in refines[:pair]):
             raise ValueError(
                 f"pair {pair} refines pair {parent}: a pair can refine one before it, and that one only once"
             )
         depth.append(0 if parent is None else depth[parent] + 1)
-    place: dict[int, int] = {}
-    found = []
-    for level in range(max(depth) + 1):
-        own = tuple(pair for pair, at in enumerate(depth) if at == level)
-        parents = tuple(place[parent] for pair in own if (parent := refined[pair]) is not None)
-        found.append(Round(own, parents, grids[own[0]] if len({grids[pair] for pair in own}) == 1 else None))
-        place |= {pair: len(place) + i for i, pair in enumerate(own)}
-    return found
+    stages: list[Stage] = []
+    for number in range(max(depth) + 1):
+        own = tuple(pair for pair, at in enumerate(depth) if at == number)
+        parents = tuple(stages[-1].pairs.index(parent) for pair in own if (parent := refines[pair]) is not None)
+        cosets = max(len(grids[pair].cosets) for pair in own)
+        stages.append(Stage(own, parents, cosets, grids[own[0]] if len({grids[pair] for pair in own}) == 1 else None))
+    return stages
 
 
-def added_up(
-    grids: Sequence[Grid], refined: Sequence[int | None], bounds: Sequence[Sequence[float]]
+def synthesis_matrix(
+    grids: Sequence[Grid], refines: Sequence[int | None], bounds: Sequence[Sequence[float]]
 ) -> Float64[np.ndarray, "channels codes"]:
-    """The matrix from the codes of all pairs to the channels, in the unit that the channels' own pairs give them.
+    """The matrix from the codes of all pairs to the channels' values, in units of their own grids' extent.
 
-    A pair's own codes are its channels' values already; a refinement moves them within the cell.
+    The codes of a pair with channels are their coarse values; a refinement moves these within the cell.
     """
-    axes, sources = grids[0].dimension, [pair for pair, parent in enumerate(refined) if parent is None]
+    axes, sources = grids[0].dimension, [pair for pair, parent in enumerate(refines) if parent is None]
     total = np.zeros((len(sources), axes, len(grids), axes))
     source: list[int] = []
     moves: list[np.ndarray] = []  # from a pair's z' to the z' of the pair whose channels it tells of
-    for pair, (grid, parent) in enumerate(zip(grids, refined, strict=True)):
+    for pair, (grid, parent) in enumerate(zip(grids, refines, strict=True)):
         if parent is None:
             source.append(pair)
             moves.append(np.eye(axes))
@@ -98,52 +100,42 @@ def added_up(
     return total.reshape(len(sources) * axes, len(grids) * axes)
 
 
-def numbers(
-    grids: Sequence[Grid], bounds: Sequence[Sequence[float]], refined: Sequence[int | None], order: Sequence[int]
+def stage_table(
+    grids: Sequence[Grid], refines: Sequence[int | None], bounds: Sequence[Sequence[float]], stages: Sequence[Stage]
 ) -> Float[Tensor, "numbers pairs 1"]:
-    """All that `snap` must know of the pairs, in this order, as one table."""
-    cells = [cell(grids[pair]).ravel() if pair in refined else np.zeros(grids[pair].dimension ** 2) for pair in order]
+    """What `run_stages` must know of the pairs, stage after stage.
+
+    Rows: the bound of each axis; the matrix of the cell, row by row; the boxes, as `side_by_side` has them.
+    """
+    order = [pair for stage in stages for pair in stage.pairs]
+    cells = [cell(grids[pair]).ravel() if pair in refines else np.zeros(grids[pair].dimension ** 2) for pair in order]
     head = torch.tensor(np.array([[*bounds[pair], *own] for pair, own in zip(order, cells, strict=True)]))
     return torch.cat([head.float().T.unsqueeze(-1), side_by_side([grids[pair] for pair in order])])
 
 
-def snap(
+def run_stages(
     z: Sequence[Float[Tensor, "sources rows"]],
-    work: Sequence[Round],
+    stages: Sequence[Stage],
     parents: Int64[Tensor, " refinements"],
-    numbers: Float[Tensor, "numbers pairs 1"],
-) -> Snapped:
-    """Every pair's z' and nearest point, from the channels (an axis each) of the pairs that have some.
+    table: Float[Tensor, "numbers pairs 1"],
+) -> list[Snapped]:
+    """z' and nearest point of every pair, from the channels (z, a tensor an axis) of the pairs of the first stage.
 
-    `parents`: those of all rounds, one after the other.
+    `parents`: those of all stages, one after the other, where the table is.
     """
     axes = len(z)
-    head, table = numbers[: axes + axes**2], numbers[axes + axes**2 :]
     done: list[Snapped] = []
-    start = refinements = 0
-    for round_ in work:
-        own = slice(start, start + len(round_.pairs))
-        inside = z
-        if round_.parents:
-            of = parents[refinements : refinements + len(round_.parents)]
-            left = [
-                torch.cat([there.coordinates[axis] - there.points[axis] for there in done]).index_select(0, of)
-                for axis in range(axes)
-            ]
-            turn = head[axes:].index_select(1, of).unflatten(0, (axes, axes))
-            inside = [
-                sum((turn[i, j] * left[j] for j in range(1, axes)), turn[i, 0] * left[0]).clamp(-1, 1)
-                for i in range(axes)
-            ]
-        coordinates = [inside[axis] * head[axis, own] for axis in range(axes)]
-        boxes = boxes_of(table[:, own], axes) if round_.grid is None else round_.grid.boxes
-        points, index = nearest(coordinates, boxes)
-        done.append(Snapped(coordinates, points, index))
-        start, refinements = own.stop, refinements + len(round_.parents)
-    if len(done) == 1:
-        return done[0]
-    return Snapped(
-        [torch.cat([there.coordinates[axis] for there in done]) for axis in range(axes)],
-        [torch.cat([there.points[axis] for there in done]) for axis in range(axes)],
-        torch.cat([there.indices for there in done]),
-    )
+    inside, start = list(z), 0
+    bounds, cells, boxes = table.split([axes, axes**2, len(table) - axes - axes**2])
+    for stage, of in zip(stages, parents.split([len(stage.parents) for stage in stages]), strict=True):
+        own = slice(start, start + len(stage.pairs))
+        if done:
+            before = done[-1]
+            residual = [(at - point)[of] for at, point in zip(before.coordinates, before.points, strict=True)]
+            turn = cells[:, start - len(before.indices) : start][:, of].unflatten(0, (axes, axes))
+            inside = [sum(turn[i, j] * residual[j] for j in range(axes)).clamp(-1, 1) for i in range(axes)]
+        coordinates = [inside[axis] * bounds[axis, own] for axis in range(axes)]
+        found = nearest(coordinates, stage.grid.boxes if stage.grid else boxes_of(boxes[:, own], axes)[: stage.cosets])
+        done.append(Snapped(coordinates, *found))
+        start = own.stop
+    return done

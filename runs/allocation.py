@@ -2,8 +2,8 @@
 
 Measures the channels that the preset's encoder begins with, finds the grids for what a file of each rate may take once
 it is coded (and for the same number of raw bits as equal levels take), and prints them with what they cost and leave:
-by the Gaussian model of `q2d2.train.allocation`, as rms per band in nepers. The last lines are Python for
-`q2d2/presets.py`.
+by the Gaussian model of `q2d2.train.gaussian`, as rms per band in nepers (over all outputs, weighted pitch and voicing
+among them, and only of what a linear predictor sees of them). The last lines are for `q2d2/allocations.py`, one a rate.
 """
 
 from __future__ import annotations
@@ -14,38 +14,37 @@ from pathlib import Path
 import torch
 import tyro
 
-from q2d2 import presets
+from q2d2 import allocations, presets
 from q2d2.codec import Codec
-from q2d2.grid import RhombicGrid
+from q2d2.grid import AnyGrid
 from q2d2.refinement import Refinement
 from q2d2.train import linear_start
-from q2d2.train.allocation import Allocation, Budget, Channels, Model, allocate, describe
+from q2d2.train.allocation import Allocation, Budget, Channels, GaussianModel, Pair, allocate, evaluate
 from q2d2.train.data import Crops, Speech, open_speech
 from q2d2.train.recipes import SPEECH, row_samples
 
-EQUAL_GRIDS, EQUAL_RATES = (RhombicGrid((7, 7)),) * 3 + (RhombicGrid((9, 9)),) * 15, (3, 9, 18)  # the first `speech`
 MANY = 60  # pairs: more than any rate can use
 
 
 def main(
     corpus: Path,
     /,
-    preset: str = "speech",
+    preset: str = "speech-refined",
     bits: tuple[float, ...] = (19.3, 61.9, 127.5),
     pairs: tuple[int, ...] = (6, 20, 48),
     spread: float = linear_start.SPREAD,
-    belief: float = 0.7,
+    saving_kept: float = 0.7,
     cache: Path | None = None,
 ) -> None:
     """Print the allocation.
 
     Args:
         corpus: packed, or a folder of audio
-        preset: whose encoder, frame rate and rates count
+        preset: whose encoder and frame rate count
         bits: coded bits a frame of each rate
         pairs: most indices a frame of each rate
-        spread: standard deviations of a channel that the tanh takes to 0.76
-        belief: share of the model's saving of coded over raw bits that a trained network is expected to keep
+        spread: the quantizer sees z = tanh(x / (spread * standard deviation))
+        saving_kept: share of the model's saving of coded over raw bits that a trained network is expected to keep
         cache: a folder for the decoded corpus
     """
     torch.manual_seed(0)
@@ -57,10 +56,10 @@ def main(
     print("variance   ", *(f"{x:.4g}" for x in channels.variance[:24]), "...")
     print("correlation", *(f"{x:.2f}" for x in channels.correlation[:24]), "...")
 
-    raw, coded = Model(channels, spread, 0.0), Model(channels, spread, belief)
+    raw, coded = GaussianModel(channels, spread, 0.0), GaussianModel(channels, spread, saving_kept)
     coded_budgets = [Budget(*limits) for limits in zip(bits, pairs, strict=True)]
-    equal = describe(raw, EQUAL_GRIDS, EQUAL_RATES)
-    raw_bits = [sum(pair.raw_bits for pair in equal.of_rate(rate)) for rate in range(len(EQUAL_RATES))]
+    equal = evaluate(raw, allocations.EQUAL, list(presets.SPEECH_RATES.values()))
+    raw_bits = [sum(pair.raw_bits for pair in equal.of_rate(rate)) for rate in range(len(equal.errors))]
     raw_budgets = [Budget(limit, most) for limit, most in zip(raw_bits, pairs, strict=True)]
     wide = [Budget(limit, MANY) for limit in raw_bits]
     best = allocate(coded, coded_budgets)
@@ -74,7 +73,7 @@ def main(
     for name, allocation in rows.items():
         _summary(name, allocation, channels, frames_hz)
     _table(best, frames_hz)
-    _python(best)
+    _notation(best)
 
 
 def _summary(name: str, allocation: Allocation, channels: Channels, frames_hz: float) -> None:
@@ -95,30 +94,33 @@ def _table(allocation: Allocation, frames_hz: float) -> None:
     raw = accumulate(pair.raw_bits for pair in allocation.pairs)
     coded = accumulate(pair.coded_bits for pair in allocation.pairs)
     for number, (pair, *sums) in enumerate(zip(allocation.pairs, raw, coded, strict=True)):
-        own = pair.grid.grid if isinstance(pair.grid, Refinement) else pair.grid
-        name = f"{own.tiling} {own.levels[0]}x{own.levels[1]}"
+        grid = _grid(pair)
+        name = f"{grid.tiling} {grid.levels[0]}x{grid.levels[1]}"
         if isinstance(pair.grid, Refinement):
             name += f" refines {pair.grid.of}"
         print(
-            f"{number:4} {pair.rate:4} {pair.channel:4} {pair.channel + 1:3}  {name:30} {own.num_points:5}"
+            f"{number:4} {pair.rate:4} {pair.channel:4} {pair.channel + 1:3}  {name:30} {grid.num_points:5}"
             f" {pair.raw_bits:5.2f}  {pair.coded_bits:5.2f}   {sums[0] * frames_hz / 1000:7.3f} "
             f" {sums[1] * frames_hz / 1000:7.3f}"
         )
 
 
-def _python(allocation: Allocation) -> None:
-    """One line a rate, in short names: `R` rhombic, `S` rectangular, `H` regular hexagonal, `more` a refinement."""
-    short = {"rectangular": "S", "rhombic": "R", "regular_hexagonal": "H"}
-    print("\nS, R, H, more = RectangularGrid, RhombicGrid, RegularHexagonalGrid, Refinement")
+def _notation(allocation: Allocation) -> None:
+    letters = {kind: letter for letter, kind in allocations.LETTERS.items()}
+    print()
     for rate in range(len(allocation.errors)):
-        texts = []
+        words = []
         for pair in allocation.pairs:
-            own = pair.grid.grid if isinstance(pair.grid, Refinement) else pair.grid
-            text = f"{short[own.tiling]}({own.levels})"
             if pair.rate == rate:
-                texts.append(f"more({pair.grid.of}, {text})" if isinstance(pair.grid, Refinement) else text)
-        print(f"    *({', '.join(texts)}),")
+                grid = _grid(pair)
+                word = f"{letters[type(grid)]}{grid.levels[0]}x{grid.levels[1]}"
+                words.append(f"{word}>{pair.grid.of}" if isinstance(pair.grid, Refinement) else word)
+        print(f'parse("{" ".join(words)}")')
     print("rates:", [len(allocation.of_rate(rate)) for rate in range(len(allocation.errors))])
+
+
+def _grid(pair: Pair) -> AnyGrid:
+    return pair.grid.grid if isinstance(pair.grid, Refinement) else pair.grid
 
 
 if __name__ == "__main__":

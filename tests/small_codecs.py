@@ -22,7 +22,7 @@ SPEECH_TOKENS = replace(
     decoder=replace(TINY.decoder, num_pairs=18),
     rates=SPEECH.rates,
 )
-# The paths of `speech-2`: pairs that refine pairs, unequal grids, a high-pass.
+# The paths of `speech-refined`: pairs that refine pairs, unequal grids, a high-pass.
 REFINED = replace(
     TINY,
     name="refined",
@@ -76,7 +76,7 @@ def distances_to_edges(codec: Codec, wav: np.ndarray, one: Codes, other: Codes) 
     found = []
     differ = (one.indices != other.indices).numpy()
     for frame, pair in np.argwhere(differ):
-        if (refined := codec.quantizer.refined[pair]) is not None and differ[frame, refined]:
+        if (refined := codec.quantizer.refines[pair]) is not None and differ[frame, refined]:
             continue
         seen = torch.from_numpy(around[frame * hop :][: (before + 1 + after) * hop])
         z = codec.quantizer.project(codec.encoder(seen.unsqueeze(0)))

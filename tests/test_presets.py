@@ -8,9 +8,12 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
+from q2d2 import allocations
 from q2d2.baselines import RVQConfig, VQConfig
 from q2d2.codec import Codec, CodecConfig
+from q2d2.grid import RectangularGrid, RegularHexagonalGrid, RhombicGrid
 from q2d2.presets import ABLATIONS, ALLOCATIONS, BASE, PRESETS, TABLES, find
+from q2d2.refinement import Refinement
 from q2d2.seanet import SEANetConfig
 
 # Encoder, quantizer, decoder. Those of the paper's presets are sums of the pieces that `test_seanet` and `test_vocos`
@@ -28,9 +31,9 @@ PARAMETERS = {
     "fsq-75": (8_802_816, 5_637, 62_887_426),
 }
 BITRATES_BPS = {
-    ("speech-2", "1k"): 1439,  # of the indices: files are to take 1.03, 3.3 and 6.8 kbps
-    ("speech-2", "3k"): 4013,
-    ("speech-2", "7k"): 7696,
+    ("speech-refined", "1k"): 1439,  # of the indices: files are to take 1.03, 3.3 and 6.8 kbps
+    ("speech-refined", "3k"): 4013,
+    ("speech-refined", "7k"): 7696,
     ("speech-live", "1k"): 1026,
     ("speech", "1k"): 1026,
     ("speech", "3k"): 3323,
@@ -94,6 +97,18 @@ def test_hops(name, hop):
         assert math.prod(made.config.encoder.strides) == hop
 
 
+def test_allocations_are_read_as_they_are_written():
+    assert allocations.parse("R13x9 2*S3x2>0 H4x5") == (
+        RhombicGrid((13, 9)),
+        Refinement(0, RectangularGrid((3, 2))),
+        Refinement(1, RectangularGrid((3, 2))),
+        RegularHexagonalGrid((4, 5)),
+    )
+    for wrong in ("Q3x3", "R3", "R3x3>", "2*", "R3x3,"):
+        with pytest.raises(ValueError, match="is no pair: write R13x9"):
+            allocations.parse(f"S2x2 {wrong}")
+
+
 def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
     made = codec("speech")
     assert {name: made.num_pairs(name) for name in made.config.rates} == {"1k": 3, "3k": 9, "7k": 18}
@@ -105,7 +120,7 @@ def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
 def test_the_local_presets_are_speech_its_miniature_and_those_with_its_networks():
     assert [name for name in PRESETS if codec(name).is_local] == [
         "speech",
-        "speech-2",
+        "speech-refined",
         "speech-live",
         "tiny",
         *(config.name for config in (*BASE, *ALLOCATIONS)),
@@ -202,5 +217,5 @@ def test_every_preset_has_a_miniature_with_its_tokens(name):
 
 
 def test_a_misspelt_preset_is_told_what_there_is():
-    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-2, speech-live, tiny"):
+    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-refined, speech-live, tiny"):
         find("speach")

@@ -67,8 +67,8 @@ def test_forward_is_the_brute_force_of_its_parts(build):
             official = [1.001 * (level - 1) / 2 for level in grid.levels]
             bound = torch.tensor(official if quantizer.variant == OFFICIAL else grid.half_width, dtype=torch.float64)
             points = torch.from_numpy(grid.points)
-            if quantizer.refined[pair] is None:
-                at = z[:, :, quantizer.refined[:pair].count(None)] * bound
+            if quantizer.refines[pair] is None:
+                at = z[:, :, quantizer.refines[:pair].count(None)] * bound
             else:  # test_refinement has a reference for these
                 at = quantizer.coordinates(z.float())[:, :, pair].double()
             distance = torch.linalg.vector_norm(at.unsqueeze(-2) - points, dim=-1)

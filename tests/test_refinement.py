@@ -30,7 +30,7 @@ def positions(quantizer: Q2D2, indices: torch.Tensor, pairs: int) -> np.ndarray:
     """Where the first `pairs` pairs say the first channels are, in the units of their own grid: [rows 2]."""
     codes = quantizer.indices_to_codes(indices).double()
     codes[..., pairs:, :] = 0
-    channels = codes.flatten(-2) @ quantizer.added_up().T
+    channels = codes.flatten(-2) @ quantizer.synthesis_matrix().T
     return channels.flatten(0, 1).numpy()[:, :2] * np.array(quantizer.grids[0].extent)
 
 

@@ -29,9 +29,9 @@ def described(config: QuantizerConfig) -> str:
     points = [grid.num_points for grid in own]
     runs = [f"{len(list(run))} x {_grid(grid)}" for grid, run in groupby(own)]
     if len(runs) > MOST_RUNS:
-        runs = [f"{len(own)} x {max(points)} to {min(points)} points"]
+        runs = [f"{len(own)} grids of {max(points)} to {min(points)} points"]
     if refining := len(config.grids) - len(own):
-        runs.append(f"{refining} refining them")
+        runs.append(f"{refining} refinements")
     return ", ".join([*runs, *_unusual(config.variant)])
 
 

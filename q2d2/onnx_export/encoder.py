@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from q2d2.encoder import SpectralEncoder, SpectralFeatures
 from q2d2.onnx_export.transforms import frames_of, hann, spectrum
 from q2d2.quantizer import Q2D2
-from q2d2.refinement import snap
+from q2d2.refinement import run_stages
 
 
 class RealFeatures(nn.Module):
@@ -49,7 +49,7 @@ class RealFeatures(nn.Module):
 class EncoderGraph(nn.Module):
     """wav [batch samples] -> indices [batch frames pairs], frames = samples / hop rounded up; silence lies around."""
 
-    numbers: Tensor
+    stage_table: Tensor
     parents: Tensor
     places: Tensor
 
@@ -68,5 +68,6 @@ class EncoderGraph(nn.Module):
         padded = nn.functional.pad(wav, (self.before * self.hop, missing + self.after * self.hop))
         latent = self.encoder(padded)[:, self.before : self.before + frames]
         columns = [axis.flatten(0, 1).T for axis in self.quantizer.project(latent).unbind(-1)]
-        found = snap(columns, self.quantizer.rounds, self.parents, self.numbers).indices
+        stages = run_stages(columns, self.quantizer.stages, self.parents, self.stage_table)
+        found = torch.cat([stage.indices for stage in stages])
         return found.index_select(0, self.places).T.unflatten(0, (wav.shape[0], frames)).to(torch.int64)

@@ -32,7 +32,8 @@ AIMING, SHAPING, LEVELLING = 48, 24, 4  # batches of the recipe's size for each 
 WINDOW_S = 0.025  # of the log-mel spectrum
 FLOOR = 1e-3  # of its amplitudes
 PITCH_WEIGHT = 4.0  # of pitch (octaves) and voicing beside a band (nepers): few numbers, and much depends on them
-SPREAD = 1.9  # standard deviations of a channel that the tanh takes to 0.76: best for 3 to 13 levels (allocation.py)
+# z = tanh(x / (SPREAD * standard deviation)): within 1 % of the best for 3 to 13 levels (docs/quantizer.md)
+SPREAD = 1.9
 EDGE = 8  # frames that the ends of a crop disturb
 
 
@@ -47,7 +48,7 @@ def is_possible(codec: Codec) -> bool:
         and quantizer.variant.input_projection == "tanh"
         and encoder.bypass is not None
         and decoder.bypass is not None
-        and encoder.config.bypass >= _channels(quantizer) <= decoder.config.dim
+        and encoder.config.bypass >= quantizer.channels <= decoder.config.dim
     )
 
 
@@ -132,7 +133,7 @@ def _aim(codec: Codec, encoder: SpectralEncoder, batches: Iterator[Tensor]) -> N
     """The latent's first channels become the best linear predictors, the first of them those that explain the most."""
     assert isinstance(encoder.bypass, Bypass)
     assert isinstance(codec.quantizer, Q2D2)
-    channels, found = _channels(codec.quantizer), _predictors(codec, encoder, batches)
+    channels, found = codec.quantizer.channels, _predictors(codec, encoder, batches)
     predictors = found.matrix[:channels] / (SPREAD * found.variance[:channels].sqrt())[:, None]
     straight = torch.eye(encoder.config.dim, channels, dtype=predictors.dtype, device=predictors.device)
     _set(encoder.bypass, predictors, straight, -straight @ predictors @ found.mean)
@@ -141,14 +142,14 @@ def _aim(codec: Codec, encoder: SpectralEncoder, batches: Iterator[Tensor]) -> N
 
 def _hand_through(quantizer: Q2D2, decoder: HarmonicDecoder) -> None:
     """The latent's first channels are what is quantized, and stand out in the decoder's coarse stage."""
-    channels = _channels(quantizer)
+    channels = quantizer.channels
     assert isinstance(quantizer.project_in, nn.Linear)
     assert isinstance(quantizer.project_out, nn.Linear)
     for linear, faint in ((quantizer.project_in, 0.05), (quantizer.project_out, 0.02), (decoder.embed, 0.02)):
         nn.init.normal_(linear.weight, std=faint)
         nn.init.zeros_(linear.bias)
     quantizer.project_in.weight[:, :channels] = torch.eye(channels)
-    quantizer.project_out.weight[:channels] = quantizer.added_up().float()
+    quantizer.project_out.weight[:channels] = quantizer.synthesis_matrix().float()
     width = decoder.config.dim
     axes, _ = torch.linalg.qr(torch.randn(width, channels, device=decoder.embed.weight.device))
     decoder.embed.weight[:, :channels] = 0.15 * width**0.5 * axes
@@ -207,10 +208,6 @@ def _inner(x: Tensor) -> Tensor:
     """[batch frames channels] -> [rows channels] in float64, without the frames at the ends."""
     edge = min(EDGE, (x.shape[1] - 1) // 2)
     return x[:, edge : x.shape[1] - edge].flatten(0, 1).double()
-
-
-def _channels(quantizer: Q2D2) -> int:
-    return quantizer.axes * quantizer.refined.count(None)
 
 
 def _pairs(wav: Tensor, rate: int) -> Int64[Tensor, " batch"]:

@@ -13,31 +13,43 @@ from q2d2.grid import RectangularGrid, RhombicGrid
 from q2d2.quantizer import Q2D2
 from q2d2.refinement import Refinement
 from q2d2.train import linear_start
-from q2d2.train.allocation import Budget, Channels, Model, allocate, describe, entropy, lost
+from q2d2.train.allocation import (
+    FINEST,
+    STEP,
+    WIDEST,
+    Budget,
+    Channels,
+    GaussianModel,
+    allocate,
+    evaluate,
+    hexagonal,
+    refinable,
+)
 from q2d2.train.data import Crops, Raw, Speech
+from q2d2.train.gaussian import Chain, entropy, lost
 
 SPREAD = 1.9
 FALLING = Channels(100 * 0.7 ** np.arange(16), np.linspace(0.9, 0.0, 16))
 BUDGETS = [Budget(9.0, 3), Budget(20.0, 7), Budget(33.0, 12)]
 
 
-@pytest.mark.parametrize(("belief", "refine"), [(0.0, True), (0.7, True), (0.7, False)])
-def test_budgets_are_kept(belief: float, refine: bool) -> None:
-    model = Model(FALLING, SPREAD, belief)
+@pytest.mark.parametrize(("saving_kept", "refine"), [(0.0, True), (0.7, True), (0.7, False)])
+def test_budgets_are_kept(saving_kept: float, refine: bool) -> None:
+    model = GaussianModel(FALLING, SPREAD, saving_kept)
     found = allocate(model, BUDGETS, refine)
     for rate, budget in enumerate(BUDGETS):
         pairs = found.of_rate(rate)
         assert len(pairs) <= budget.pairs
-        costs = [pair.raw_bits - belief * (pair.raw_bits - pair.coded_bits) for pair in pairs]
+        costs = [pair.raw_bits - saving_kept * (pair.raw_bits - pair.coded_bits) for pair in pairs]
         assert budget.bits - 2 < sum(costs) <= budget.bits + 1e-9
     if not refine:
         assert not any(isinstance(grid, Refinement) for grid in found.grids)
-    assert found == describe(model, found.grids, [len(found.of_rate(rate)) for rate in range(3)])
+    assert found == evaluate(model, found.grids, [len(found.of_rate(rate)) for rate in range(3)])
     Q2D2(64, found.grids)  # takes them
 
 
 def test_every_rate_adds_to_what_is_known_and_refining_pays() -> None:
-    model = Model(FALLING, SPREAD, 0.0)
+    model = GaussianModel(FALLING, SPREAD, 0.0)
     refined, graded = allocate(model, BUDGETS), allocate(model, BUDGETS, refine=False)
     assert sorted(refined.errors, reverse=True) == list(refined.errors)
     assert refined.errors[0] == graded.errors[0]
@@ -45,34 +57,56 @@ def test_every_rate_adds_to_what_is_known_and_refining_pays() -> None:
 
 
 def test_more_bits_never_make_more_error() -> None:
-    model = Model(FALLING, SPREAD)
+    model = GaussianModel(FALLING, SPREAD)
     errors = [allocate(model, [Budget(float(bits), 6)]).errors[0] for bits in range(2, 24, 3)]
     assert sorted(errors, reverse=True) == errors
     errors = [allocate(model, [Budget(14.0, pairs)]).errors[0] for pairs in (1, 2, 3, 6)]
     assert sorted(errors, reverse=True) == errors
 
 
-def test_it_is_the_best_of_all_ways() -> None:
-    """All ways to spend 8 bits on three pairs, tried out."""
-    model = Model(Channels(FALLING.variance[:6], FALLING.correlation[:6]), SPREAD, 0.0)
-    grids = [kind((a, b)) for kind in (RectangularGrid, RhombicGrid) for a in range(2, 8) for b in range(2, a + 1)]
-    least = math.inf
-    for first in grids:
-        for second in (None, *grids):
-            ways = [first] if second is None else [first, second]
-            if sum(math.log2(grid.num_points) for grid in ways) <= 8:
-                least = min(least, *describe(model, ways, [len(ways)]).errors)
-                if second is not None:
-                    left = 8 - sum(math.log2(grid.num_points) for grid in ways)
-                    thirds = [grid for grid in grids if math.log2(grid.num_points) <= left]
-                    least = min([least, *(describe(model, [*ways, third], [3]).errors[0] for third in thirds)])
-    assert allocate(model, [Budget(8.0, 3)]).errors[0] <= least + 1e-9
+Option = tuple[int, int, float]  # indices (0 or 1), the steps that they cost, what is left of the two channels
+
+
+def options(model: GaussianModel, pair: int, chain: Chain, grids: list) -> list[Option]:
+    chains = [(*chain, grid) for grid in grids]
+    return [(1, math.ceil(model.cost(pair, own) / STEP), model.error(pair, own)) for own in chains]
+
+
+def least(places: list[list[Option]], indices: int, steps: int) -> float:
+    """The least error of all ways to choose an option at each place, tried out one by one."""
+    if not places:
+        return 0.0
+    fitting = [option for option in places[0] if option[0] <= indices and option[1] <= steps]
+    return min((own[2] + least(places[1:], indices - own[0], steps - own[1]) for own in fitting), default=math.inf)
+
+
+@pytest.mark.parametrize("budgets", [[Budget(7.5, 3)], [Budget(5.0, 2), Budget(9.5, 4)]], ids=["new", "refined"])
+def test_the_last_rate_is_the_best_of_all_ways(budgets: list[Budget]) -> None:
+    """Given the rates before, which have a pair or two that can be refined."""
+    model = GaussianModel(Channels(FALLING.variance[:8], FALLING.correlation[:8]), SPREAD, 0.0)
+    found = allocate(model, budgets)
+    before = found.of_rate(len(budgets) - 2)
+    steps = int((budgets[-1].bits - sum(pair.raw_bits for pair in before)) / STEP)
+    refinements, new_grids = refinable(FINEST) + refinable(FINEST, turned=True), refinable(WIDEST) + hexagonal(WIDEST)
+    chains = [(pair.grid,) for pair in before]
+    refined = [
+        [(0, 0, model.error(pair, chain)), *options(model, pair, chain, refinements)]
+        for pair, chain in enumerate(chains)
+    ]
+    new = [options(model, pair, (), new_grids) for pair in range(len(before), model.num_pairs)]
+    errors = [
+        least(refined + new[:count], budgets[-1].pairs - len(before), steps)
+        + sum(model.error(pair, ()) for pair in range(len(before) + count, model.num_pairs))
+        for count in range(min(3, len(new)) + 1)
+    ]
+    assert found.errors[-1] == pytest.approx(min(errors), rel=1e-9)
+    assert len(budgets) == 1 or any(isinstance(grid, Refinement) for grid in found.grids)
 
 
 def test_equal_channels_get_equal_grids() -> None:
     equal = Channels(np.ones(8), np.full(8, 0.5))
     bits = 4 * math.log2(RectangularGrid((3, 3)).num_points) + 4 / 64
-    found = allocate(Model(equal, SPREAD, 0.0), [Budget(bits, 4)], refine=False)
+    found = allocate(GaussianModel(equal, SPREAD, 0.0), [Budget(bits, 4)], refine=False)
     assert len(found.grids) == 4
     assert len(set(found.grids)) == 1
 
@@ -123,7 +157,7 @@ def test_what_repeats_is_cheaper_and_nothing_costs_more_than_its_points() -> Non
 
 
 def test_the_first_axis_has_the_stronger_channel() -> None:
-    model = Model(Channels(np.array([16.0, 1.0]), np.zeros(2)), SPREAD, 0.0)
+    model = GaussianModel(Channels(np.array([16.0, 1.0]), np.zeros(2)), SPREAD, 0.0)
     (grid,) = allocate(model, [Budget(4.0, 1)]).grids
     assert grid.levels[0] > grid.levels[1]
 

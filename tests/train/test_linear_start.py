@@ -91,7 +91,7 @@ def test_only_where_there_are_ways_wide_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [presets.SPEECH, presets.SPEECH_2, presets.SPEECH_LIVE], ids=lambda config: config.name
+    "config", [presets.SPEECH, presets.SPEECH_REFINED, presets.SPEECH_LIVE], ids=lambda config: config.name
 )
 def test_the_shipped_presets_have_them(config: CodecConfig) -> None:
     with torch.device("meta"):
