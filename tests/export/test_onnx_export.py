@@ -166,7 +166,7 @@ def test_command_line_exports_int8_of_an_odd_codec(tmp_path: Path, capsys: pytes
 
     codec, run = checkpoint.load(tmp_path / "model"), Graphs(out)
     rounded = rounded_to_bytes(codec)
-    wav = clip(5000)
+    wav = clip(30_000)
     (indices,) = run.encode(wav[None])
     assert_encodes_as(rounded, indices, wav)
     assert (indices != codec.encode(wav, ODD.sample_rate_hz).indices.numpy()).any()  # else nothing was rounded
