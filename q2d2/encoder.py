@@ -61,7 +61,7 @@ class SpectralEncoderConfig:
             raise ValueError(f"all sizes must be at least 1, layers and bypass at least 0, got {self}")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"the kernel must be odd, so that a frame has a middle, got {self.kernel}")
-        if self.high_pass_hz and not 10 <= self.high_pass_hz <= 100:
+        if not isinstance(self.high_pass_hz, int | float) or (self.high_pass_hz and not 10 <= self.high_pass_hz <= 100):
             raise ValueError(f"high_pass_hz is 0, for none, or from 10 to 100, got {self.high_pass_hz}")
 
 

@@ -22,8 +22,9 @@ END = 9 / 4 * math.pi
 class HighPass(nn.Module):
     """wav [batch samples] -> [batch inner_samples]: the first `reach` samples are missing, none is delayed.
 
-    Signals are whole steps of `step` samples; those that begin whole steps apart are filtered alike, to the bit. A
-    sample depends on none after its block, that is on 9 samples ahead at most. Zeros up to a block's end stay zeros.
+    Signals are whole steps of `step` samples; those that begin whole steps apart are filtered alike, up to the rounding
+    of a product of matrices. A sample depends on none after its block, that is on 9 samples ahead at most. Zeros up to
+    a block's end stay zeros, wherever they are.
     """
 
     def __init__(self, cutoff_hz: float, sample_rate_hz: int, step: int) -> None:

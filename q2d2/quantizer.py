@@ -144,6 +144,7 @@ class Q2D2(Quantizer):
     """
 
     def __init__(self, dim: int, grids: Sequence[Grid | Refinement], variant: Variant = PAPER) -> None:
+        grids = tuple(grids)
         own = tuple(grid.grid if isinstance(grid, Refinement) else grid for grid in grids)
         super().__init__(dim, [grid.num_points for grid in own])
         if not own or len({grid.dimension for grid in own}) != 1:
@@ -242,6 +243,8 @@ class Q2D2(Quantizer):
         mask: Bool[Tensor, "batch frames"] | None = None,
         num_pairs: int | Int64[Tensor, " batch"] | None = None,
     ) -> Quantized:
+        if latent.ndim != 3:
+            raise ValueError(f"Q2D2 takes [batch frames dim], got a latent of shape {tuple(latent.shape)}")
         with torch.autocast(latent.device.type, enabled=False):
             z = self.project(latent)
             codes, indices = self._quantize(z)

@@ -29,6 +29,10 @@ class Refinement:
     of: int  # the pair that it refines: its place in the same list
     grid: AnyGrid
 
+    def __post_init__(self) -> None:
+        if type(self.of) is not int or not isinstance(self.grid, Grid):
+            raise ValueError(f"a refinement is of a pair, by its place in the list, and over a grid, got {self}")
+
 
 class Stage(NamedTuple):
     """Pairs that are snapped at once. Those of the first stage have channels, the others refine pairs of the last."""
@@ -73,7 +77,8 @@ def stages_of(grids: Sequence[Grid], refines: Sequence[int | None]) -> list[Stag
         own = tuple(pair for pair, at in enumerate(depth) if at == number)
         parents = tuple(stages[-1].pairs.index(parent) for pair in own if (parent := refines[pair]) is not None)
         cosets = max(len(grids[pair].cosets) for pair in own)
-        stages.append(Stage(own, parents, cosets, grids[own[0]] if len({grids[pair] for pair in own}) == 1 else None))
+        alike = all(grids[pair] == grids[own[0]] for pair in own)
+        stages.append(Stage(own, parents, cosets, grids[own[0]] if alike else None))
     return stages
 
 

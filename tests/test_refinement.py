@@ -125,6 +125,13 @@ def test_what_cannot_be_refined_says_why(grids, variant, message):
         Q2D2(8, grids, variant)
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("of", "grid"), [(0.0, FINE["even"]), (True, FINE["even"]), (None, FINE["even"]), (0, None)])
+def test_a_refinement_of_nothing_is_refused(of, grid):
+    with pytest.raises(ValueError, match="is of a pair, by its place in the list, and over a grid"):
+        Refinement(of, grid)
+
+
 def test_config_survives_json():
     config = Q2D2Config(16, (COARSE["rhombic"], Refinement(0, RhombicGrid((3, 2)))))
     adapter = TypeAdapter(Q2D2Config)
