@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from q2d2.grid import AnyGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
-from q2d2.refinement import Refinement
+from q2d2.grid import RectangularGrid, RegularHexagonalGrid, RhombicGrid
+from q2d2.refinement import AnyPair, Refinement
 
-Grids = tuple[AnyGrid | Refinement, ...]
+Grids = tuple[AnyPair, ...]
 
 LETTERS = {"R": RhombicGrid, "S": RectangularGrid, "H": RegularHexagonalGrid}
 PAIR = re.compile(r"(?:(\d+)\*)?([RSH])(\d+)x(\d+)(?:>(\d+))?")
@@ -19,7 +19,7 @@ PAIR = re.compile(r"(?:(\d+)\*)?([RSH])(\d+)x(\d+)(?:>(\d+))?")
 
 def parse(text: str) -> Grids:
     """The grids of a list in this notation; the pairs of `n*...>p` refine p, p + 1 and so on. ValueError for others."""
-    found: list[AnyGrid | Refinement] = []
+    found: list[AnyPair] = []
     for word in text.split():
         match = PAIR.fullmatch(word)
         if match is None:

@@ -17,11 +17,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from pydantic import Discriminator
 from torch import Tensor
 
 FAR = 1e30  # what an infinite coordinate counts as: its products still fit float32
@@ -266,7 +267,9 @@ class FCCGrid(Grid):
         return tuple(boxes)
 
 
-AnyGrid = RectangularGrid | RhombicGrid | HexagonalGrid | RegularHexagonalGrid | BCCGrid | FCCGrid
+AnyGrid = Annotated[
+    RectangularGrid | RhombicGrid | HexagonalGrid | RegularHexagonalGrid | BCCGrid | FCCGrid, Discriminator("tiling")
+]
 
 TILINGS: dict[str, type[Grid]] = {
     "rectangular": RectangularGrid,

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from q2d2.grid import FAR, TILINGS, AnyGrid, Grid
-from q2d2.refinement import Refinement, Snapped, run_stages, stage_table, stages_of, synthesis_matrix
+from q2d2.grid import FAR, TILINGS, Grid
+from q2d2.refinement import AnyPair, Refinement, Snapped, run_stages, stage_table, stages_of, synthesis_matrix
 
 
 class Quantized(NamedTuple):
@@ -129,7 +129,7 @@ class Q2D2Config:
     """A `Q2D2` as data."""
 
     dim: int
-    grids: tuple[AnyGrid | Refinement, ...]
+    grids: tuple[AnyPair, ...]
     variant: Variant = PAPER
     kind: Literal["q2d2"] = "q2d2"
 

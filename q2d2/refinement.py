@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
+from pydantic import Discriminator, Tag
 from torch import Tensor
 
 from q2d2.grid import AnyGrid, Grid, RectangularGrid, RhombicGrid, boxes_of, nearest, side_by_side
@@ -32,6 +33,15 @@ class Refinement:
     def __post_init__(self) -> None:
         if type(self.of) is not int or not isinstance(self.grid, Grid):
             raise ValueError(f"a refinement is of a pair, by its place in the list, and over a grid, got {self}")
+
+
+def _which(value: object) -> str:
+    """Which of the two a pair is, built or as JSON."""
+    of = "of" in value if isinstance(value, dict) else isinstance(value, Refinement)
+    return "refinement" if of else "grid"
+
+
+AnyPair = Annotated[Annotated[AnyGrid, Tag("grid")] | Annotated[Refinement, Tag("refinement")], Discriminator(_which)]
 
 
 class Stage(NamedTuple):

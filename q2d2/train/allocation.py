@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from q2d2.grid import AnyGrid, RectangularGrid, RegularHexagonalGrid, RhombicGrid
-from q2d2.refinement import Refinement
+from q2d2.refinement import AnyPair, Refinement
 from q2d2.train.gaussian import Chain, entropy, lost
 
 NARROWEST = 2  # levels on any axis
@@ -45,7 +45,7 @@ class Budget(NamedTuple):
 class Pair(NamedTuple):
     """One index of a frame."""
 
-    grid: AnyGrid | Refinement
+    grid: AnyPair
     rate: int  # number of the lowest rate that has it
     channel: int  # the first of its two
     raw_bits: float  # log2(points)
@@ -59,7 +59,7 @@ class Allocation(NamedTuple):
     errors: tuple[float, ...]  # by rate: variance of what is lost, over all channels
 
     @property
-    def grids(self) -> tuple[AnyGrid | Refinement, ...]:
+    def grids(self) -> tuple[AnyPair, ...]:
         return tuple(pair.grid for pair in self.pairs)
 
     def of_rate(self, rate: int) -> tuple[Pair, ...]:
@@ -97,7 +97,7 @@ class GaussianModel:
 def allocate(model: GaussianModel, budgets: Sequence[Budget], refine: bool = True) -> Allocation:
     """The best pairs for these budgets, lowest rate first; without `refine`, higher rates add new channels only."""
     chains: list[Chain] = []
-    grids: list[AnyGrid | Refinement] = []
+    grids: list[AnyPair] = []
     newest: list[int] = []  # of the pairs of `grids`, the last one on each pair of channels
     counts, spent = [], 0.0
     for number, budget in enumerate(budgets):
@@ -118,7 +118,7 @@ def allocate(model: GaussianModel, budgets: Sequence[Budget], refine: bool = Tru
     return evaluate(model, grids, counts)
 
 
-def evaluate(model: GaussianModel, grids: Sequence[AnyGrid | Refinement], rates: Sequence[int]) -> Allocation:
+def evaluate(model: GaussianModel, grids: Sequence[AnyPair], rates: Sequence[int]) -> Allocation:
     """What the pairs of a quantizer cost and leave; `rates` counts the pairs of each rate."""
     place: list[int] = []  # of each pair: which two channels
     chains: list[Chain] = []

@@ -24,7 +24,7 @@ class TrainConfig:
     out: Path  # receives model/ (what to use), state.safetensors (to resume from), log.jsonl and tensorboard/
     minutes: float | None = None  # budget of wall-clock minutes, from start-up to the last save
     steps: int | None = None  # budget of steps
-    preset: str = "speech"  # a name from q2d2/presets.py
+    preset: str | None = None  # a name from q2d2/presets.py; default: speech, or what --from gives
     start: Annotated[str | None, arg(name="from", metavar="MODEL")] = None  # a model, a run or a hub id to start from
     validate: Path | None = None  # a folder of audio to measure the averaged model on at every save
     recipe: str | None = None  # how to train: speech, paper or wavtokenizer; default: by preset
@@ -59,7 +59,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         Budget(self.minutes, self.steps, 0.0)
-        presets.find(self.preset)
+        if self.preset is not None:
+            presets.find(self.preset)
         if self.recipe is not None and self.recipe not in RECIPES:
             raise ValueError(f"there is no recipe {self.recipe}: give one of {', '.join(RECIPES)}")
         positive = (self.batch, self.seconds, self.learning_rate, self.log_every, self.devices, self.save_steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -159,7 +159,13 @@ def _fabric(config: TrainConfig) -> Fabric:
 def _starting_point(config: TrainConfig) -> tuple[Codec, Path | None]:
     """The codec to train and where its discriminators may be: of a preset, a run, a model folder or a hub id."""
     if config.start is None:
-        return Codec(presets.find(config.preset)), None
+        return Codec(presets.find(config.preset or "speech")), None
     start = Path(config.start)
     model = start / state.MODEL
-    return checkpoint.load(model if model.is_dir() else config.start), start / state.DISCRIMINATORS
+    codec = checkpoint.load(model if model.is_dir() else config.start)
+    if config.preset is not None and replace(presets.find(config.preset), name=codec.config.name) != codec.config:
+        raise ValueError(
+            f"{config.start}: its design ({codec.config.name}) is not that of --preset {config.preset}: "
+            "leave --preset out to train on as it is"
+        )
+    return codec, start / state.DISCRIMINATORS

@@ -170,6 +170,15 @@ def test_starting_from_a_run_takes_its_discriminators(packed_corpus: Path, tmp_p
     assert near < far
 
 
+def test_a_preset_beside_weights_of_another_design_is_refused(packed_corpus: Path, tmp_path: Path) -> None:
+    checkpoint.save(tiny(), tmp_path / "start")
+    config = a_config(packed_corpus, tmp_path / "run", start=str(tmp_path / "start"), steps=1)
+    with pytest.raises(ValueError, match=r"start: its design \(tiny\) is not that of --preset tiny-paper-1k"):
+        train(replace(config, preset="tiny-paper-1k"))
+    assert not (tmp_path / "run").exists()
+    train(replace(config, preset=None))
+
+
 def test_a_run_of_another_model_is_not_resumed(packed_corpus: Path, tmp_path: Path) -> None:
     train(a_config(packed_corpus, tmp_path, steps=1))
     with pytest.raises(checkpoint.ModelError, match="another --out"):
