@@ -31,7 +31,7 @@ def parse(text: str) -> Grids:
     return tuple(found)
 
 
-# The shipped `speech` and `speech-live`: 19.2, 62 and 127 bits a frame, most of them for precision
+# `speech-live`, and `speech` up to its third version: 19.2, 62 and 127 bits a frame, most of them for precision
 EQUAL = parse("3*R7x7 15*R9x9")
 
 # As many bits, with levels that fall along the pairs; made by hand
@@ -44,7 +44,7 @@ REFINED = (
     + parse("R2x2>5 S3x2>6 S3x3>7 2*S2x2>8 S3x2>10 2*S3x3>11 2*S2x2>13 S3x3>15 S3x2>16 3*S2x2>17 3*S3x3 R2x2 8*S2x2")
 )
 
-# What files of 1.03, 3.3 and 6.8 kbps hold once the indices are coded: 27, 75 and 144 bits before
+# `speech`: what files of 1.03, 3.3 and 6.8 kbps hold once the indices are coded: 27, 75 and 144 bits before
 CODED = (
     parse("R13x9 S8x6 S6x5 S4x3 S3x3 S2x2")
     + parse("2*S3x3>0 S2x2>2 S2x3>3 S3x2>4 S3x3>5 S6x6 S6x5 3*S4x4 3*S3x3")

@@ -17,19 +17,10 @@ from q2d2.vocos import VocosConfig
 
 R7, R9 = RhombicGrid((7, 7)), RhombicGrid((9, 9))
 
-# One model, three rates: 1.03, 3.32 and 6.77 kbps are prefixes of the same 18 pairs, at 53.3 frames a second.
-SPEECH_RATES = {"1k": 3, "3k": 9, "7k": 18}
+# One model, three rates: prefixes of the same 48 pairs at 53.3 frames a second, of which the later refine the earlier.
+# Their indices are 1.44, 4.01 and 7.70 kbps, made for files of 1.03, 3.3 and 6.8 kbps once indices are coded.
 SPEECH = CodecConfig(
     name="speech",
-    encoder=SpectralEncoderConfig(bypass=36),
-    quantizer=Q2D2Config(dim=320, grids=allocations.EQUAL),
-    decoder=HarmonicDecoderConfig(bypass=64),
-    rates=SPEECH_RATES,
-)
-
-# The planned successor of `speech`, not trained yet: more channels, coarser, and refined at the higher rates.
-SPEECH_REFINED = CodecConfig(
-    name="speech-refined",
     encoder=SpectralEncoderConfig(bypass=64, high_pass_hz=30.0),
     quantizer=Q2D2Config(dim=320, grids=allocations.CODED),
     decoder=HarmonicDecoderConfig(num_pairs=48, bypass=64),
@@ -42,7 +33,7 @@ SPEECH_LIVE = CodecConfig(
     encoder=SpectralEncoderConfig(dim=160, fine_dim=128, bypass=36, causal=True),
     quantizer=Q2D2Config(dim=160, grids=allocations.EQUAL),
     decoder=HarmonicDecoderConfig(features=160, dim=192, layers=4, fine_dim=128, pitch_dim=48, bypass=64, causal=True),
-    rates=SPEECH_RATES,
+    rates={"1k": 3, "3k": 9, "7k": 18},
 )
 
 # The same in miniature, for tests and tutorials: every path of `speech`, in milliseconds.
@@ -172,11 +163,11 @@ def _half(name: str, grids: allocations.Grids, rates: tuple[int, int, int]) -> C
         encoder=SpectralEncoderConfig(dim=160, fine_dim=128, bypass=96),
         quantizer=Q2D2Config(dim=160, grids=grids),
         decoder=HarmonicDecoderConfig(features=160, dim=192, fine_dim=128, num_pairs=48, pitch_dim=48, bypass=64),
-        rates=dict(zip(SPEECH_RATES, rates, strict=True)),
+        rates=dict(zip(SPEECH.rates, rates, strict=True)),
     )
 
 
-# Where the bits of `speech` should go: 19.2, 62 and 127 bits a frame in three ways, and what files of those rates hold
+# Where the bits of `speech` go: 19.2, 62 and 127 bits a frame in three ways, and the grids of `speech` itself
 ALLOCATIONS = (
     _half("allocation-equal", allocations.EQUAL, (3, 9, 18)),
     _half("allocation-graded", allocations.GRADED, (4, 16, 40)),
@@ -212,7 +203,6 @@ PRESETS: dict[str, CodecConfig] = {
     for config in (
         *(
             SPEECH,
-            SPEECH_REFINED,
             SPEECH_LIVE,
             TINY,
             PAPER_1K,

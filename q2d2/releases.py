@@ -16,7 +16,8 @@ class Release(NamedTuple):
 RELEASES = {
     "f1d4ef5de2b3a5a6": Release("speech", "1", "q2d2 0.1.0 at commit e4cc8e1"),
     "09687aef4d47e501": Release("speech", "2", "q2d2 0.1.0 at commit e186ae7"),
-    "76ecf764f4645d2e": Release("speech", "3"),
+    "76ecf764f4645d2e": Release("speech", "3", "q2d2 0.1.0 at commit e8e3237"),
+    "e1854adae60f6109": Release("speech", "4"),
     "8e06815218b3363c": Release("speech-live", "1"),
 }
 

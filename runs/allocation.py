@@ -29,7 +29,7 @@ MANY = 60  # pairs: more than any rate can use
 def main(
     corpus: Path,
     /,
-    preset: str = "speech-refined",
+    preset: str = "speech",
     bits: tuple[float, ...] = (19.3, 61.9, 127.5),
     pairs: tuple[int, ...] = (6, 20, 48),
     spread: float = linear_start.SPREAD,
@@ -58,7 +58,7 @@ def main(
 
     raw, coded = GaussianModel(channels, spread, 0.0), GaussianModel(channels, spread, saving_kept)
     coded_budgets = [Budget(*limits) for limits in zip(bits, pairs, strict=True)]
-    equal = evaluate(raw, allocations.EQUAL, list(presets.SPEECH_RATES.values()))
+    equal = evaluate(raw, allocations.EQUAL, [3, 9, 18])
     raw_bits = [sum(pair.raw_bits for pair in equal.of_rate(rate)) for rate in range(len(equal.errors))]
     raw_budgets = [Budget(limit, most) for limit, most in zip(raw_bits, pairs, strict=True)]
     wide = [Budget(limit, MANY) for limit in raw_bits]

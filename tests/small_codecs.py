@@ -9,20 +9,20 @@ import torch
 
 from q2d2.codec import Codec, CodecConfig, Codes
 from q2d2.grid import RectangularGrid, RhombicGrid
-from q2d2.presets import SPEECH, TINY
+from q2d2.presets import SPEECH_LIVE, TINY
 from q2d2.quantizer import Q2D2, Q2D2Config
 from q2d2.refinement import Refinement
 from q2d2.seanet import SEANetConfig
 from q2d2.vocos import VocosConfig
 
-# The tokens and rates of `speech`, the networks of `tiny`.
+# The tokens and rates of `speech-live`, the networks of `tiny`.
 SPEECH_TOKENS = replace(
     TINY,
-    quantizer=Q2D2Config(dim=16, grids=SPEECH.quantizer.grids),
+    quantizer=Q2D2Config(dim=16, grids=SPEECH_LIVE.quantizer.grids),
     decoder=replace(TINY.decoder, num_pairs=18),
-    rates=SPEECH.rates,
+    rates=SPEECH_LIVE.rates,
 )
-# The paths of `speech-refined`: pairs that refine pairs, unequal grids, a high-pass.
+# The paths of `speech`: pairs that refine pairs, unequal grids, a high-pass.
 REFINED = replace(
     TINY,
     name="refined",

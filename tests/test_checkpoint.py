@@ -202,7 +202,10 @@ def test_a_missing_file_is_named(folder, name):
         ({"encoder__kernel": 4}, "kernel must be odd"),
         ({"encoder__kind": "other"}, "encoder: Input tag 'other'"),
         ({"encoder": {}}, "encoder: Unable to extract tag"),
-        ({"quantizer__grids": [{"tiling": "rhombic", "levels": [1, 7]}]}, r"grids.0.grid.rhombic: .* at least 2 levels"),
+        (
+            {"quantizer__grids": [{"tiling": "rhombic", "levels": [1, 7]}]},
+            "grids.0.grid.rhombic: .* at least 2",
+        ),
         ({"quantizer__grids": [{"of": 0, "grid": {"tiling": "squares"}}]}, r"grids.0.refinement.grid: Input tag 'sq"),
         ({"decoder__features": 8}, "differ in width: 16, 16, 8"),
         ({"rates": {"1k": 9}}, "the rate 1k has 9 pairs, the quantizer 4"),

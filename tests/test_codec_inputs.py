@@ -12,7 +12,7 @@ from small_codecs import NOT_LOCAL, SPEECH_TOKENS, make_codec
 
 from q2d2 import bitstream
 from q2d2.codec import UNSAVED, Codec, Codes
-from q2d2.presets import SPEECH, TINY
+from q2d2.presets import SPEECH_LIVE, TINY
 from q2d2.quantizer import Q2D2Config
 from q2d2.releases import RELEASES
 
@@ -200,8 +200,8 @@ def test_decompressing_is_decoding(codec, rate, sample_rate_hz):
 
 @pytest.mark.parametrize("rate", ["1k", "3k", "7k"])
 def test_ten_seconds_cost_two_percent_more_than_their_bits(codec, rate):
-    """Header aside, and with the tokens of `speech`: what it costs does not depend on their values."""
-    assert codec.quantizer.points == Codec(SPEECH).quantizer.points
+    """Header aside, and with the tokens of `speech-live`: what it costs does not depend on their values."""
+    assert codec.quantizer.points == Codec(SPEECH_LIVE).quantizer.points
     data = codec.compress(make_speech_like(10.0), RATE_HZ, rate)
     header = len(codec.header(RATE_HZ, rate).to_bytes())
     frames = math.ceil(10 * RATE_HZ / 450)

@@ -97,11 +97,12 @@ def test_context_is_all_that_a_frame_sees_and_little_more(config):
 
 
 def test_speech_reaches_nine_frames():
-    assert SpectralEncoder(SPEECH.encoder).context == (9, 9)  # 0.17 s
+    assert SpectralEncoder(replace(SPEECH.encoder, high_pass_hz=0.0)).context == (9, 9)  # 0.17 s
+    assert SpectralEncoder(SPEECH.encoder).context == (12, 9)  # the high-pass looks back 56 ms
 
 
 def test_a_causal_encoder_looks_at_nothing_after_its_frame():
-    assert SpectralEncoder(replace(SPEECH.encoder, causal=True)).context == (17, 0)
+    assert SpectralEncoder(replace(SPEECH.encoder, high_pass_hz=0.0, causal=True)).context == (17, 0)
 
 
 def test_rows_of_a_batch_do_not_mix():

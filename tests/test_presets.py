@@ -21,7 +21,7 @@ from q2d2.seanet import SEANetConfig
 # Vocos, less 13 x 4,608 for its meaningless "bandwidth ids", plus a head of 769 (4 hop + 2). Q2D2's two linear layers
 # are 512 x 6 + 6 and 6 x 512 + 512, FSQ's the same with 5; a VQ's codebook follows averages and has no gradients.
 PARAMETERS = {
-    "speech": (3_135_440, 23_396, 6_798_226),
+    "speech": (3_161_536, 49_658, 6_809_746),
     "speech-live": (859_888, 11_716, 1_583_970),
     "paper-1k": (8_299_008, 6_662, 63_287_306),
     "paper-3k": (8_196_608, 6_662, 62_346_050),
@@ -31,13 +31,12 @@ PARAMETERS = {
     "fsq-75": (8_802_816, 5_637, 62_887_426),
 }
 BITRATES_BPS = {
-    ("speech-refined", "1k"): 1439,  # of the indices: files are to take 1.03, 3.3 and 6.8 kbps
-    ("speech-refined", "3k"): 4013,
-    ("speech-refined", "7k"): 7696,
+    ("speech", "1k"): 1439,
+    ("speech", "3k"): 4013,
+    ("speech", "7k"): 7696,
     ("speech-live", "1k"): 1026,
-    ("speech", "1k"): 1026,
-    ("speech", "3k"): 3323,
-    ("speech", "7k"): 6769,
+    ("speech-live", "3k"): 3323,
+    ("speech-live", "7k"): 6769,
     ("paper-1k", None): 1026,
     ("paper-3k", None): 3333,
     ("paper-7k", None): 6923,
@@ -74,7 +73,7 @@ def test_published_sizes_of_wavtokenizer(name):
 
 
 def test_speech_is_small():
-    assert sum(PARAMETERS["speech"]) == 9_957_062
+    assert sum(PARAMETERS["speech"]) == 10_020_940
     float16_bytes = 2 * sum(value.numel() for value in codec("speech").state_dict().values())
     assert float16_bytes < 20 * 2**20
 
@@ -111,16 +110,16 @@ def test_allocations_are_read_as_they_are_written():
 
 def test_rates_of_speech_are_prefixes_of_one_list_of_pairs():
     made = codec("speech")
-    assert {name: made.num_pairs(name) for name in made.config.rates} == {"1k": 3, "3k": 9, "7k": 18}
-    assert made.num_pairs() == 18 == made.quantizer.num_pairs
-    assert made.quantizer.points == (85,) * 3 + (145,) * 15
+    assert {name: made.num_pairs(name) for name in made.config.rates} == {"1k": 6, "3k": 20, "7k": 48}
+    assert made.num_pairs() == 48 == made.quantizer.num_pairs
+    assert made.quantizer.points[:6] == (213, 48, 30, 12, 9, 4)
+    assert codec("speech-live").quantizer.points == (85,) * 3 + (145,) * 15
     assert made.num_pairs(5) == 5  # any prefix is a rate
 
 
 def test_the_local_presets_are_speech_its_miniature_and_those_with_its_networks():
     assert [name for name in PRESETS if codec(name).is_local] == [
         "speech",
-        "speech-refined",
         "speech-live",
         "tiny",
         *(config.name for config in (*BASE, *ALLOCATIONS)),
@@ -217,5 +216,5 @@ def test_every_preset_has_a_miniature_with_its_tokens(name):
 
 
 def test_a_misspelt_preset_is_told_what_there_is():
-    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-refined, speech-live, tiny"):
+    with pytest.raises(ValueError, match="no preset speach: give one of speech, speech-live, tiny"):
         find("speach")

@@ -15,7 +15,11 @@ from q2d2 import audio, checkpoint
 from q2d2.codec import Codec
 from q2d2.releases import RELEASES
 
-MOST_PARAMETERS = {"speech": 10_000_000, "speech-live": 2_500_000}
+MOST_PARAMETERS = {"speech": 10_100_000, "speech-live": 2_500_000}
+BITS_PER_S = {
+    "speech": {"1k": 1439, "3k": 4013, "7k": 7696},
+    "speech-live": {"1k": 1026, "3k": 3323, "7k": 6769},
+}
 
 
 @pytest.fixture(scope="module", params=MOST_PARAMETERS)
@@ -67,14 +71,14 @@ def test_weights_that_were_ever_committed_are_versions(codec: Codec) -> None:
         assert RELEASES[hashlib.sha256(file.stdout).hexdigest()[:16]].model == codec.config.name
 
 
-@pytest.mark.parametrize(
-    ("rate", "bits_per_s", "intelligible"), [("1k", 1026, 0.8), ("3k", 3323, 0.82), ("7k", 6769, 0.82)]
-)
-def test_speech_comes_back_as_speech(codec: Codec, clip, rate: str, bits_per_s: int, intelligible: float) -> None:
+@pytest.mark.parametrize(("rate", "intelligible"), [("1k", 0.8), ("3k", 0.82), ("7k", 0.82)])
+def test_speech_comes_back_as_speech(codec: Codec, clip, rate: str, intelligible: float) -> None:
     wav, rate_hz = clip
+    bits_per_s = BITS_PER_S[codec.config.name][rate]
     data = codec.compress(wav, rate_hz, rate)
     assert abs(codec.bitrate_bps(rate) - bits_per_s) < 1
-    assert 8 * (len(data) - 200) < 1.02 * bits_per_s * len(wav) / rate_hz
+    around = len(codec.header(rate_hz, rate).to_bytes()) + 60
+    assert 8 * (len(data) - around) < 1.02 * bits_per_s * len(wav) / rate_hz
     decoded = codec.decompress(data)
     assert decoded.shape == wav.shape
     assert pystoi.stoi(wav, decoded, rate_hz) > intelligible
@@ -82,8 +86,9 @@ def test_speech_comes_back_as_speech(codec: Codec, clip, rate: str, bits_per_s: 
 
 def test_more_bits_are_heard(codec: Codec, clip) -> None:
     wav, rate_hz = clip
-    heard = [pystoi.stoi(wav, codec.decode(codec.encode(wav, rate_hz, rate)), rate_hz) for rate in ("1k", "3k", "7k")]
-    assert heard[1] > heard[0] + 0.02 and heard[2] > heard[1] + 0.005
+    rates = ("1k", "3k", "7k")
+    lost = [1 - pystoi.stoi(wav, codec.decode(codec.encode(wav, rate_hz, rate)), rate_hz) for rate in rates]
+    assert lost[1] < 0.75 * lost[0] and lost[2] < 0.9 * lost[1], lost
 
 
 def test_whole_is_chunked(codec: Codec, clip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ class _Predictors(NamedTuple):
     mean: Float[Tensor, " inputs"]
 
 
-class _Regression:
+class Regression:
     """Sums of y and of x with a constant, from which linear maps follow."""
 
     def __init__(self) -> None:
@@ -112,19 +112,22 @@ class _Regression:
         found = torch.linalg.solve(self.xx + ridge, self.xy)
         return found[:-1].T, found[-1]
 
+    def directions(self) -> tuple[Float[Tensor, "outputs inputs"], Float[Tensor, " outputs"]]:
+        """Reduced-rank regression: orthogonal parts of what x tells of y, the largest first, and their variances."""
+        matrix, _ = self.solve()
+        explained = matrix @ self.covariance @ matrix.T
+        variance, directions = torch.linalg.eigh((explained + explained.T) / 2)
+        return directions.flip(1).T @ matrix, variance.flip(0).clamp(min=1e-12)
+
 
 def _predictors(codec: Codec, encoder: SpectralEncoder, batches: Iterator[Tensor]) -> _Predictors:
     """Reduced-rank regression: what to tell of a frame if so much can be told."""
-    regression, next_frame = _Regression(), _Regression()
+    regression, next_frame = Regression(), Regression()
     for wav in batches:
-        pitch = PITCH_WEIGHT * _pitch(codec, wav)
         features = encoder.spectral_frames(encoder.features(wav))
-        regression.add(features, torch.cat([_log_mel(codec, wav), pitch], -1))
+        regression.add(features, targets(codec, wav))
         next_frame.add(features[:, :-1], features[:, 1:])
-    matrix, _ = regression.solve()
-    explained = matrix @ regression.covariance @ matrix.T
-    variance, directions = torch.linalg.eigh((explained + explained.T) / 2)
-    variance, predictors = variance.flip(0).clamp(min=1e-12), directions.flip(1).T @ matrix
+    predictors, variance = regression.directions()
     correlation = ((predictors @ next_frame.cross_covariance) * predictors).sum(1) / variance
     return _Predictors(predictors, variance, correlation, regression.mean)
 
@@ -158,7 +161,7 @@ def _hand_through(quantizer: Q2D2, decoder: HarmonicDecoder) -> None:
 def _shape(codec: Codec, decoder: HarmonicDecoder, quantizer: Q2D2, batches: Iterator[Tensor]) -> None:
     """The decoder's bypass becomes the best linear map from its coarse stage to the envelope, over all rates."""
     assert isinstance(decoder.bypass, Bypass)
-    regression = _Regression()
+    regression = Regression()
     for wav in batches:
         latent, target = codec.encoder(wav), _log_mel(codec, wav)
         for rate in codec.config.rates.values() or [quantizer.num_pairs]:
@@ -212,6 +215,11 @@ def _inner(x: Tensor) -> Tensor:
 
 def _pairs(wav: Tensor, rate: int) -> Int64[Tensor, " batch"]:
     return torch.full((len(wav),), rate, device=wav.device)
+
+
+def targets(codec: Codec, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames numbers"]:
+    """What channels are to tell of a frame: its log-mel spectrum, pitch and voicing."""
+    return torch.cat([_log_mel(codec, wav), PITCH_WEIGHT * _pitch(codec, wav)], -1)
 
 
 def _log_mel(codec: Codec, wav: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames bands"]:

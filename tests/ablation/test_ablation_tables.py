@@ -176,7 +176,7 @@ def test_every_table_has_a_title() -> None:
     ("preset", "words"),
     {
         "paper-3k": "1 x rhombic 9x9, 2 x rhombic 7x7",
-        "speech-refined": "29 grids of 213 to 4 points, 19 refinements",
+        "speech": "29 grids of 213 to 4 points, 19 refinements",
         "grid-regular-hexagonal-9": "3 x regular hexagonal 9x9",
         "grid-bcc-8": "2 x bcc 8x8x8",
         "projection-linear": "3 x hexagonal 7x7, input projection linear",

@@ -90,9 +90,7 @@ def test_only_where_there_are_ways_wide_enough() -> None:
         assert not linear_start.is_possible(Codec(config))
 
 
-@pytest.mark.parametrize(
-    "config", [presets.SPEECH, presets.SPEECH_REFINED, presets.SPEECH_LIVE], ids=lambda config: config.name
-)
+@pytest.mark.parametrize("config", [presets.SPEECH, presets.SPEECH_LIVE], ids=lambda config: config.name)
 def test_the_shipped_presets_have_them(config: CodecConfig) -> None:
     with torch.device("meta"):
         assert linear_start.is_possible(Codec(config))
