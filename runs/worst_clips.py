@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from q2d2 import audio, checkpoint
 from q2d2.atomic import write_whole
 from q2d2.figures.reading import read_scores
-from q2d2.figures.style import INK, SMALL, new_figure, png
+from q2d2.figures.style import SMALL
+from q2d2.plotting import INK, new_figure, png
 
 COUNT, SIZE, HOP = 5, 1024, 256
 
