@@ -3,7 +3,8 @@
 The networks of OLD stay as they are; the quantizer is fitted anew, in closed form. Its channels are the linear
 predictors, from OLD's latent, of a frame's log-mel spectrum, pitch and voicing and of what OLD's decoder was given
 (reduced-rank regression), and its output projection takes the codes of every rate to what OLD's decoder knows (ridge
-regression). OUT is a model to train on from; `speech` version 4 began in this way (docs/log.md, 2026-11-28).
+regression). OUT is a model to train on from. `speech` version 4 began with an earlier form of this (docs/log.md,
+2026-11-28).
 """
 
 from __future__ import annotations
@@ -46,11 +47,14 @@ def main(old: str, preset: str, corpus: Path, out: Path, /, batches: int = 40) -
     crops = Crops(row_samples(SPEECH, codec.config, codec.hop), codec.config.sample_rate_hz, 0, None)
     speech = open_speech(corpus, crops, SPEECH.drawing, batch=SPEECH.batch)
     told, given = linear_start.Regression(), linear_start.Regression()
+    scale = torch.zeros(())
     for step in range(batches):
         wav = speech.batch_at(step).wav
-        latent, target = codec.encoder(wav), linear_start.targets(codec, wav)
-        known = _unquantized(before, before.encoder(wav)) @ decoder.embed.weight.T
-        told.add(latent, torch.cat([target, known * (target.var((0, 1)).sum() / known.var((0, 1)).sum()).sqrt()], -1))
+        target = linear_start.targets(codec, wav)
+        known = _unquantized(before, wav) @ decoder.embed.weight.T
+        if step == 0:  # as much weight on the one as on the other
+            scale = (target.var((0, 1)).sum() / known.var((0, 1)).sum()).sqrt()
+        told.add(codec.encoder(wav), torch.cat([target, scale * known], -1))
     directions, variance = told.directions()
     first = directions[: quantizer.channels] / (linear_start.SPREAD * variance[: quantizer.channels].sqrt())[:, None]
     into.weight.copy_(first)
@@ -58,22 +62,25 @@ def main(old: str, preset: str, corpus: Path, out: Path, /, batches: int = 40) -
 
     for step in range(batches, 2 * batches):
         wav = speech.batch_at(step).wav
+        known = _unquantized(before, wav)
         codes = quantizer.indices_to_codes(quantizer(codec.encoder(wav)).indices)
         for count in codec.config.rates.values():
             heard = torch.where(torch.arange(quantizer.num_pairs)[:, None] < count, codes, 0.0)
-            given.add(heard.flatten(-2), _unquantized(before, before.encoder(wav)))
+            given.add(heard.flatten(-2), known)
     matrix, constant = given.solve()
     back.weight.copy_(matrix)
     back.bias.copy_(constant)
     checkpoint.save(codec, out)
 
 
-def _unquantized(codec: Codec, latent: Tensor) -> Tensor:
-    """What the decoder would be given if channels had no grid; for a quantizer without refinements."""
+def _unquantized(codec: Codec, wav: Tensor) -> Tensor:
+    """What the decoder would be given if channels had no grid: a better target than their points (docs/log.md)."""
     quantizer = codec.quantizer
     assert isinstance(quantizer, Q2D2)
+    if len(quantizer.stages) > 1:
+        raise ValueError("OLD has refinements: what its decoder would be given without a grid is not defined")
     width = torch.tensor(np.array([np.divide(grid.half_width, grid.extent) for grid in quantizer.grids]))
-    return quantizer.project_out((quantizer.project(latent) * width).flatten(-2).float())
+    return quantizer.project_out((quantizer.project(codec.encoder(wav)) * width).flatten(-2).float())
 
 
 def _rates(before: Codec, codec: Codec) -> Tensor:

@@ -135,9 +135,9 @@ def packed_corpus(one_packed_corpus: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def small_codec() -> "Codec":
     """All pairs and rates of `speech`, networks of a few thousand weights."""
-    from small_codecs import SPEECH_TOKENS, make_codec  # not before types are checked in what it imports
+    from small_codecs import LIVE_TOKENS, make_codec  # not before types are checked in what it imports
 
-    return make_codec(SPEECH_TOKENS)
+    return make_codec(LIVE_TOKENS)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from q2d2.seanet import SEANetConfig
 from q2d2.vocos import VocosConfig
 
 # The tokens and rates of `speech-live`, the networks of `tiny`.
-SPEECH_TOKENS = replace(
+LIVE_TOKENS = replace(
     TINY,
     quantizer=Q2D2Config(dim=16, grids=SPEECH_LIVE.quantizer.grids),
     decoder=replace(TINY.decoder, num_pairs=18),

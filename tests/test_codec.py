@@ -13,7 +13,7 @@ import torch
 from conftest import make_speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_codecs import NOT_LOCAL, REFINED, SPEECH_TOKENS, assert_same_codes, make_codec
+from small_codecs import LIVE_TOKENS, NOT_LOCAL, REFINED, assert_same_codes, make_codec
 
 import q2d2.clips
 import q2d2.streams.live
@@ -29,7 +29,7 @@ ONE_SECOND = 64  # frames: the first multiple of the decoder's blocks beyond a s
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return make_codec(SPEECH_TOKENS)
+    return make_codec(LIVE_TOKENS)
 
 
 def window(frames: int):
@@ -42,7 +42,7 @@ def window(frames: int):
 
 @pytest.mark.parametrize(
     ("config", "frames"),
-    [(SPEECH_TOKENS, 32), (SPEECH_TOKENS, ONE_SECOND), (SPEECH_TOKENS, 96), (SPEECH_TOKENS, 320), (REFINED, 32)],
+    [(LIVE_TOKENS, 32), (LIVE_TOKENS, ONE_SECOND), (LIVE_TOKENS, 96), (LIVE_TOKENS, 320), (REFINED, 32)],
 )
 def test_whole_equals_chunked(config, frames):
     codec = make_codec(config)

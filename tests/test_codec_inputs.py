@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_speech_like
-from small_codecs import NOT_LOCAL, SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, NOT_LOCAL, make_codec
 
 from q2d2 import bitstream
 from q2d2.codec import UNSAVED, Codec, Codes
@@ -21,7 +21,7 @@ RATE_HZ = 24_000
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return make_codec(SPEECH_TOKENS)
+    return make_codec(LIVE_TOKENS)
 
 
 def same(one: Codes, other: Codes) -> bool:
@@ -213,7 +213,7 @@ def test_files_of_other_codecs_are_refused(codec):
     wav = make_speech_like(0.5)
     others = [
         make_codec(TINY),  # pairs 3 and 4 have more points
-        make_codec(replace(SPEECH_TOKENS, quantizer=Q2D2Config(dim=16, grids=TINY.quantizer.grids[-1:] * 18))),
+        make_codec(replace(LIVE_TOKENS, quantizer=Q2D2Config(dim=16, grids=TINY.quantizer.grids[-1:] * 18))),
     ]
     for other in others:
         with pytest.raises(ValueError, match=r"written by another codec \(tiny\): load that one"):

@@ -7,12 +7,12 @@ import pytest
 from conftest import make_speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_codecs import NOT_LOCAL, SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, NOT_LOCAL, make_codec
 
 from q2d2.bitstream import DamagedChunkError, Reader, Writer
 from q2d2.excerpt import decode_part, part_length
 
-CODEC = make_codec(SPEECH_TOKENS)
+CODEC = make_codec(LIVE_TOKENS)
 RATES = (24_000, 8000, 44_100)
 
 

@@ -9,7 +9,7 @@ import torch
 from conftest import make_speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_codecs import SPEECH_TOKENS, assert_same_codes, distances_to_edges, make_codec
+from small_codecs import LIVE_TOKENS, assert_same_codes, distances_to_edges, make_codec
 
 from q2d2 import checkpoint
 from q2d2.codec import Codes
@@ -18,7 +18,7 @@ from q2d2.high_pass import HighPass
 from q2d2.presets import SPEECH, TINY
 
 RATE_HZ = 24_000
-FILTERED = replace(SPEECH_TOKENS, encoder=replace(SPEECH_TOKENS.encoder, high_pass_hz=30.0))
+FILTERED = replace(LIVE_TOKENS, encoder=replace(LIVE_TOKENS.encoder, high_pass_hz=30.0))
 LIVE = replace(
     FILTERED,
     encoder=replace(FILTERED.encoder, causal=True),
@@ -169,7 +169,7 @@ def test_windows_and_batches_give_what_the_whole_gives(frames, monkeypatch):
 
 def test_delay_is_what_it_would_be_without():
     assert CODECS["live"].latency_s == 0.0375
-    assert CODECS["filtered"].latency_s == make_codec(SPEECH_TOKENS).latency_s
+    assert CODECS["filtered"].latency_s == make_codec(LIVE_TOKENS).latency_s
 
 
 def test_it_is_saved_and_loaded(tmp_path):

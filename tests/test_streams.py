@@ -9,7 +9,7 @@ import torch
 from conftest import make_speech_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_codecs import NOT_LOCAL, REFINED, SPEECH_TOKENS, assert_same_codes, make_codec
+from small_codecs import LIVE_TOKENS, NOT_LOCAL, REFINED, assert_same_codes, make_codec
 
 from q2d2.baselines import VQConfig
 from q2d2.codec import Codec, Codes
@@ -19,23 +19,23 @@ from q2d2.presets import SPEECH, SPEECH_LIVE, find
 from q2d2.resampling import resampled_length
 
 LIVE = replace(
-    SPEECH_TOKENS,
+    LIVE_TOKENS,
     name="tiny-live",
-    encoder=replace(SPEECH_TOKENS.encoder, causal=True),
-    decoder=replace(SPEECH_TOKENS.decoder, causal=True),
+    encoder=replace(LIVE_TOKENS.encoder, causal=True),
+    decoder=replace(LIVE_TOKENS.decoder, causal=True),
 )
 DEEP = replace(
-    SPEECH_TOKENS,
-    encoder=replace(SPEECH_TOKENS.encoder, layers=3, fine_layers=2, kernel=7, bypass=0),
-    decoder=replace(SPEECH_TOKENS.decoder, layers=2, fine_layers=3, kernel=5, bypass=0),
+    LIVE_TOKENS,
+    encoder=replace(LIVE_TOKENS.encoder, layers=3, fine_layers=2, kernel=7, bypass=0),
+    decoder=replace(LIVE_TOKENS.decoder, layers=2, fine_layers=3, kernel=5, bypass=0),
 )
 CODECS = {
-    "tiny": make_codec(SPEECH_TOKENS),
+    "tiny": make_codec(LIVE_TOKENS),
     "live": make_codec(LIVE),
     "deep": make_codec(DEEP),
     "refined": make_codec(REFINED),
 }
-PITCH_FIRST = replace(SPEECH_TOKENS, decoder=replace(SPEECH_TOKENS.decoder, layers=0, fine_layers=0))
+PITCH_FIRST = replace(LIVE_TOKENS, decoder=replace(LIVE_TOKENS.decoder, layers=0, fine_layers=0))
 
 
 def in_pieces(whole, sizes):
@@ -116,7 +116,7 @@ def longest_wait(codec: Codec, frames: int) -> int:
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("config", [SPEECH_TOKENS, LIVE, DEEP, PITCH_FIRST], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [LIVE_TOKENS, LIVE, DEEP, PITCH_FIRST], ids=lambda config: config.name)
 def test_latency_is_what_the_model_says(config):
     codec = make_codec(config)
     frames = codec.encoder.context.after + codec.decoder.context.after + 12

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from small_codecs import SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, make_codec
 from torch import nn
 
 pytest.importorskip("onnxscript")
@@ -30,7 +30,7 @@ def test_half_is_exact_and_byte_is_within_half_a_step() -> None:
 
 
 def test_rounding_twice_is_rounding_once_and_zero_rows_stay_zero() -> None:
-    codec = make_codec(SPEECH_TOKENS)
+    codec = make_codec(LIVE_TOKENS)
     codec.encoder.embed.weight.data[0] = 0
     once = rounded_to_bytes(codec)
     twice = rounded_to_bytes(once)
@@ -40,7 +40,7 @@ def test_rounding_twice_is_rounding_once_and_zero_rows_stay_zero() -> None:
 
 
 def test_packing_the_rounded_codec_changes_nothing_it_computes() -> None:
-    codec = make_codec(SPEECH_TOKENS)
+    codec = make_codec(LIVE_TOKENS)
     rounded = rounded_to_bytes(codec)
     packed = copy.deepcopy(rounded)
     pack(packed, int8=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_codecs import NOT_LOCAL, SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, NOT_LOCAL, make_codec
 
 from q2d2 import audio, checkpoint
 from q2d2.audio import AudioError
@@ -31,7 +31,7 @@ def tone(pitch_hz: float, duration_s: float = 0.3, seed: int = 0, rate_hz: int =
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    return Embedder(make_codec(SPEECH_TOKENS), ("1k", "7k"))
+    return Embedder(make_codec(LIVE_TOKENS), ("1k", "7k"))
 
 
 def clips_of(folder: Path, count: int) -> list[Clip]:
@@ -193,7 +193,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.append(["broken.wav", "low", "0"])
     with (folder / "tones.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    checkpoint.save(make_codec(SPEECH_TOKENS), folder / "model")
+    checkpoint.save(make_codec(LIVE_TOKENS), folder / "model")
     return folder
 
 

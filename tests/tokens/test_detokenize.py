@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from small_codecs import SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, make_codec
 from token_corpora import make_folder, names_of
 
 from q2d2 import checkpoint, cli
@@ -28,7 +28,7 @@ from q2d2.tokens.tokenizing import tokenize
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory) -> Codec:
     folder = tmp_path_factory.mktemp("model")
-    checkpoint.save(make_codec(SPEECH_TOKENS), folder)
+    checkpoint.save(make_codec(LIVE_TOKENS), folder)
     return checkpoint.load(folder)
 
 
@@ -87,7 +87,7 @@ def test_what_is_there_stays_until_told_otherwise(codec, tokens, tmp_path):
 
 
 def test_other_weights_are_refused(tokens, tmp_path):
-    other = make_codec(SPEECH_TOKENS)
+    other = make_codec(LIVE_TOKENS)
     other.encoder.requires_grad_(False)
     next(other.encoder.parameters()).mul_(2)
     checkpoint.save(other, tmp_path / "model")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from small_codecs import SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, make_codec
 from token_corpora import make_folder, names_of
 
 import q2d2
@@ -23,7 +23,7 @@ from q2d2.tokens.tokenizing import tokenize
 def tokens(tmp_path_factory) -> Path:
     """Four clips in two tables."""
     folder = tmp_path_factory.mktemp("tokens")
-    checkpoint.save(make_codec(SPEECH_TOKENS), folder / "model")
+    checkpoint.save(make_codec(LIVE_TOKENS), folder / "model")
     clips = make_folder(folder / "clips")
     config = TokenizeConfig(clips, folder / "out", model=str(folder / "model"), device="cpu", jobs=1, shard=2)
     tokenize(config)

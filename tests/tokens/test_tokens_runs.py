@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from small_codecs import SPEECH_TOKENS, make_codec
+from small_codecs import LIVE_TOKENS, make_codec
 from token_corpora import BROKEN, assert_tokens, make_folder, names_of
 
 from q2d2 import checkpoint, cli
@@ -171,7 +171,7 @@ def test_another_job_in_the_same_folder(config, tmp_path, change, reason):
         change = {"source": make_folder(tmp_path / "other")}
     if "model" in change:
         change = {"model": str(tmp_path / "model")}
-        other = make_codec(SPEECH_TOKENS)
+        other = make_codec(LIVE_TOKENS)
         other.encoder.requires_grad_(False)
         next(other.encoder.parameters()).mul_(2)
         checkpoint.save(other, tmp_path / "model")
