@@ -86,9 +86,8 @@ def test_speech_comes_back_as_speech(codec: Codec, clip, rate: str, intelligible
 
 def test_more_bits_are_heard(codec: Codec, clip) -> None:
     wav, rate_hz = clip
-    rates = ("1k", "3k", "7k")
-    lost = [1 - pystoi.stoi(wav, codec.decode(codec.encode(wav, rate_hz, rate)), rate_hz) for rate in rates]
-    assert lost[1] < 0.75 * lost[0] and lost[2] < 0.9 * lost[1], lost
+    heard = [pystoi.stoi(wav, codec.decode(codec.encode(wav, rate_hz, rate)), rate_hz) for rate in ("1k", "3k", "7k")]
+    assert heard[1] > heard[0] + 0.02 and heard[2] > heard[1] + 0.005
 
 
 def test_whole_is_chunked(codec: Codec, clip, monkeypatch: pytest.MonkeyPatch) -> None:
