@@ -1,4 +1,4 @@
-"""Folder <-> codec: `config.json` and `model.safetensors`. JSON and safetensors only, never pickle.
+"""Folder <-> codec: `config.json`, `model.safetensors` and perhaps `prior.safetensors`. Never pickle.
 
 `load()` is the shipped `speech` model, `load("speech-live")` the other one in the package, `load("path/to/folder")` a
 local one, `load("owner/name")` one from the Hugging Face hub. Weights are float16 on disk and float32 in memory, and
@@ -22,10 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from q2d2.atomic import replacing, write_whole
+from q2d2.bitstream import Prior, PriorError
 from q2d2.codec import Codec, CodecConfig
+from q2d2.releases import model_with_prior
 
 SHIPPED = Path(__file__).parent / "models"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, PRIOR = "config.json", "model.safetensors", "prior.safetensors"
 
 
 class ModelError(ValueError):
@@ -59,13 +61,17 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def save(codec: Codec, folder: str | Path) -> None:
-    """Write `codec`, which stays as it is, as a model folder: `load` gives it back with its weights rounded."""
+    """Write `codec`, which stays as it is, as a model folder: `load` gives it back with its weights rounded.
+
+    A prior that is there goes, as it was fitted to other weights: `q2d2 fit-prior` fits another.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rounded = copy.deepcopy(codec)
     rounded.load_state_dict({name: _half(value) for name, value in codec.state_dict().items()})
     rounded.measure_silence()
     half = {name: _half(value) for name, value in rounded.state_dict().items()}
+    (folder / PRIOR).unlink(missing_ok=True)
     write_whole(folder / CONFIG, TypeAdapter(CodecConfig).dump_json(codec.config, indent=1) + b"\n")
     write_tensors(folder / WEIGHTS, half, {})
 
@@ -93,7 +99,30 @@ def load(model: str | Path | None = None) -> Codec:
         reason = str(error).splitlines()[1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from error
     codec.weights = _hash(folder / WEIGHTS)
+    if (folder / PRIOR).is_file():
+        codec.prior = _prior(folder / PRIOR, codec)
     return codec.eval()
+
+
+def shipped_prior(prior: str) -> Prior | None:
+    """The prior of this id, if a model in the package has it."""
+    model = model_with_prior(prior)
+    return None if model is None else Prior.load(SHIPPED / model / PRIOR)
+
+
+def _prior(path: Path, codec: Codec) -> Prior:
+    """The prior in a model folder; ModelError if it is not for the codec that is there."""
+    try:
+        prior = Prior.load(path)
+    except PriorError as error:
+        raise ModelError(str(error)) from error
+    own = (codec.weights, codec.config.sample_rate_hz, codec.hop, codec.quantizer.points)
+    if (prior.weights, prior.codec_rate_hz, prior.hop, prior.points) != own:
+        raise ModelError(
+            f"{path}: was fitted to the weights {prior.weights}, and those beside it are {codec.weights}; fit it again "
+            f"with q2d2 fit-prior, or remove it: files are larger without"
+        )
+    return prior
 
 
 def shipped() -> list[str]:
@@ -113,7 +142,7 @@ def _folder(model: str | Path) -> Path:
         names = ", ".join(shipped())
         raise ModelError(f"{model}: no such folder; give one, a shipped model ({names}) or a hub id such as owner/name")
     try:
-        return Path(snapshot_download(str(model), allow_patterns=[CONFIG, WEIGHTS]))
+        return Path(snapshot_download(str(model), allow_patterns=[CONFIG, WEIGHTS, PRIOR]))
     except Exception as error:  # of many unrelated kinds: names, network, permissions, caches
         raise ModelError(
             f"{model}: is no local folder, and the hub did not give it ({type(error).__name__}); check the name and "

@@ -29,6 +29,7 @@ A neural speech codec: 1, 3.3 and 6.8 kbit/s from one small model.
   detokenize       such tables to audio    q2d2 detokenize tokens audio
   export onnx OUT  for other languages     q2d2 export onnx speech-onnx
   train            a model from speech     q2d2 train --data corpus --minutes 60 --out run
+  fit-prior MODEL  so that files shrink    q2d2 fit-prior run/model --data corpus
   corpus           speech to train on      q2d2 corpus pack VCTK-Corpus-0.92 corpus
   evaluate         quality beside others   q2d2 evaluate --data dev --out scores
   probe            what the tokens know    q2d2 probe --set audiomnist --data AudioMNIST --out probe
@@ -51,6 +52,7 @@ VERBS: dict[str, Callable[[], type[verbs.Verb]]] = {
     "detokenize": lambda: tokens_verbs.Detokenize,
     "export": lambda: export_verbs.Export,
     "train": verbs.train,
+    "fit-prior": verbs.fit_prior,
     "corpus": lambda: corpus_verbs.Corpus,
     "evaluate": measuring_verbs.evaluate,
     "probe": measuring_verbs.probe,

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from q2d2.decoder import Decoded, HarmonicDecoder
 from q2d2.encoder import SpectralEncoder
 from q2d2.indices import check_indices
 from q2d2.quantizer import Quantized
-from q2d2.releases import RELEASES, describe
+from q2d2.releases import PRIORS, RELEASES, describe
 from q2d2.resampling import check_rate, resample, resampled_length
 from q2d2.signals import Samples, mono
 from q2d2.streams import StreamingDecoder, StreamingEncoder
@@ -56,7 +56,8 @@ class CodecOutput(NamedTuple):
 class Codec(nn.Module):
     """Speech to indices and back, at one of several rates.
 
-    `encode` and `decode` take one clip or a list; `compress` and `decompress` are the same with `.q2d2` bytes between.
+    `encode` and `decode` take one clip or a list; `compress` and `decompress` are the same with `.q2d2` bytes between,
+    and `to_bytes` and `from_bytes` what they do to codes.
     `encode_blocks` and `decode_blocks` do it for signals of any length in bounded memory.
     """
 
@@ -65,6 +66,7 @@ class Codec(nn.Module):
         self.config = config
         self.encoder, self.quantizer, self.decoder = build(config)
         self.weights = UNSAVED  # first 16 hex digits of the weight file's SHA-256: for the headers of `.q2d2` files
+        self.prior: bitstream.Prior | None = None  # what files of these weights are coded with
         # what lies beyond the ends of a signal, see `measure_silence`
         self.silence: Tensor
         self.register_buffer("silence", torch.zeros(self.quantizer.num_pairs, dtype=torch.int64))
@@ -188,28 +190,71 @@ class Codec(nn.Module):
         ]
         return wavs[0] if isinstance(codes, Codes) else wavs
 
-    def compress(self, wav: Samples, sample_rate_hz: SupportsIndex, rate: str | int | None = None) -> bytes:
+    def compress(
+        self,
+        wav: Samples,
+        sample_rate_hz: SupportsIndex,
+        rate: str | int | None = None,
+        constant_rate: bool = False,
+    ) -> bytes:
         """One clip -> the bytes of a `.q2d2` file."""
-        codes = self.encode(wav, sample_rate_hz, rate)
-        file = io.BytesIO()
-        writer = bitstream.Writer(file, self.header(sample_rate_hz, rate))
-        writer.write(codes.indices.numpy())
-        writer.close(codes.num_samples)
-        return file.getvalue()
+        return self.to_bytes(self.encode(wav, sample_rate_hz, rate), constant_rate)
 
     def decompress(self, data: bytes) -> Float32[np.ndarray, " samples"]:
         """The bytes of a `.q2d2` file -> mono float32 at the original sample rate."""
-        reader = bitstream.Reader(io.BytesIO(data))
-        self.check_header(reader.header)
+        return self.decode(self.from_bytes(data))
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def to_bytes(self, codes: Codes, constant_rate: bool = False) -> bytes:
+        """Codes -> the bytes of a `.q2d2` file. `constant_rate`: as `writer` has it."""
+        file = io.BytesIO()
+        writer = self.writer(file, codes.sample_rate_hz, codes.indices.shape[1], constant_rate=constant_rate)
+        writer.write(codes.indices.numpy(force=True))
+        writer.close(codes.num_samples)
+        return file.getvalue()
+
+    def from_bytes(self, data: bytes) -> Codes:
+        """The bytes of a `.q2d2` file that this codec can decode -> codes."""
+        reader = self.reader(io.BytesIO(data))
         indices = np.concatenate([chunk for _, chunk in reader] or [np.zeros((0, len(reader.header.points)), np.int64)])
         if not len(indices):
             raise ValueError("the file holds no frames")
         samples = reader.header.num_samples
         assert samples is not None  # a complete file states it, and a reader that got here has read a complete one
-        return self.decode(Codes(torch.from_numpy(indices), samples, reader.header.sample_rate_hz))
+        return Codes(torch.from_numpy(indices), samples, reader.header.sample_rate_hz)
+
+    def writer(
+        self,
+        file: bitstream.WritableFile,
+        sample_rate_hz: SupportsIndex,
+        rate: str | int | None = None,
+        chunk_frames: int = bitstream.DEFAULT_CHUNK_FRAMES,
+        constant_rate: bool = False,
+    ) -> bitstream.Writer:
+        """Frames of this codec into a `.q2d2` file, by its prior where it has one.
+
+        `constant_rate`: not by the prior, so that every frame costs its `bitrate_bps` share whatever is said.
+        """
+        prior = None if constant_rate else self.prior
+        return bitstream.Writer(file, self.header(sample_rate_hz, rate), chunk_frames, prior)
+
+    def reader(self, file: bitstream.ReadableFile, on_damage: Literal["raise", "skip"] = "raise") -> bitstream.Reader:
+        """The frames of a `.q2d2` file. ValueError if this codec cannot decode them."""
+        try:
+            reader = bitstream.Reader(file, on_damage, {} if self.prior is None else {self.prior.id: self.prior})
+        except bitstream.UnknownPriorError as error:
+            weights = PRIORS.get(error.prior)
+            if weights in RELEASES:
+                raise self._written_by(RELEASES[weights].model, weights) from error
+            raise ValueError(f"{error}; this is {describe(self.config.name, self.weights)}") from error
+        self.check_header(reader.header)
+        return reader
 
     def header(self, sample_rate_hz: SupportsIndex, rate: str | int | None = None) -> bitstream.Header:
         """The header of a file that this codec writes at this rate."""
+        if self.prior is not None:
+            return bitstream.Header.of(self.prior, self.num_pairs(rate), operator.index(sample_rate_hz))
         return bitstream.Header(
             model=self.config.name,
             weights=self.weights,
@@ -217,7 +262,6 @@ class Codec(nn.Module):
             codec_rate_hz=self.config.sample_rate_hz,
             hop=self.hop,
             points=self.quantizer.points[: self.num_pairs(rate)],
-            num_samples=None,
         )
 
     def check_header(self, header: bitstream.Header) -> None:
@@ -228,17 +272,21 @@ class Codec(nn.Module):
         if fits and (same_weights or UNSAVED in (header.weights, self.weights)):
             return
         if header.weights in RELEASES and not same_weights:
-            release = RELEASES[header.weights]
-            reader = f"{release.package} reads it" if release.package else f"load {release.model} to decode it"
-            raise ValueError(
-                f"the file was written by {describe(header.model, header.weights)}: {reader}; "
-                f"this is {describe(self.config.name, self.weights)}"
-            )
+            raise self._written_by(header.model, header.weights)
         if not fits:
             raise ValueError(f"the file was written by another codec ({header.model}): load that one to decode it")
         raise ValueError(
             f"the file was written with the weights {header.weights} of {header.model}, but those loaded are "
             f"{self.weights}: load the version of the model that wrote it"
+        )
+
+    def _written_by(self, model: str, weights: str) -> ValueError:
+        """What to say of a file of another release."""
+        release = RELEASES[weights]
+        reader = f"{release.package} reads it" if release.package else f"load {release.model} to decode it"
+        return ValueError(
+            f"the file was written by {describe(model, weights)}: {reader}; "
+            f"this is {describe(self.config.name, self.weights)}"
         )
 
     # -- signals of any length -----------------------------------------------------------------------------------------

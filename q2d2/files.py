@@ -19,13 +19,14 @@ from jaxtyping import Int64
 from tqdm import tqdm
 
 from q2d2 import audio, bitstream, excerpt
+from q2d2.bitstream.header import MAX_HEADER_BYTES
 from q2d2.codec import Codec
 from q2d2.opening import PIPE, SUFFIX, FileError, Name, check_target, is_pipe, is_stream, new_file, open_source
+from q2d2.releases import model_with_prior
 
 LIVE_CHUNK_FRAMES = 16  # per chunk from pipe to pipe: 0.3 s of `speech`
 _BELIEVABLE_GAP_S = 3600.0  # silence in place of what is missing is written only up to this: a file may claim months
 _SILENCE_FRAMES = 1024  # ... and this much at a time
-_BEGINNING_BYTES = 4096  # no header is longer
 
 
 class DamagedError(FileError):
@@ -60,6 +61,7 @@ def encode_file(
     rate: str | int | None = None,
     overwrite: bool = False,
     chunk_frames: int | None = None,
+    constant_rate: bool = False,
 ) -> Encoded:
     """Audio -> `.q2d2`. AudioError or FileError, and no target, where something is wrong.
 
@@ -77,7 +79,7 @@ def encode_file(
         if chunk_frames is None:
             live = is_pipe(source, sys.stdin) and is_pipe(target, sys.stdout)
             chunk_frames = LIVE_CHUNK_FRAMES if live else bitstream.DEFAULT_CHUNK_FRAMES
-        writer = bitstream.Writer(counted, codec.header(sample_rate_hz, rate), chunk_frames)
+        writer = codec.writer(counted, sample_rate_hz, rate, chunk_frames, constant_rate)
         with mono.progress, named(blocks.name):
             for indices in codec.encode_blocks(signal, rate):
                 writer.write(indices)
@@ -103,8 +105,7 @@ def decode_file(
     check_target(source, target, overwrite)
     is_part = start_s != 0 or duration_s is not None
     with open_source(source, seekable=is_part or not codec.is_local) as (file, name), named(name):
-        reader = bitstream.Reader(file, "raise" if is_part else on_damage)
-        codec.check_header(reader.header)
+        reader = codec.reader(file, "raise" if is_part else on_damage)
         # a length that no trailer vouches for is not believed
         length = reader.header.num_samples if reader.num_frames is not None else None
         if is_part:
@@ -149,8 +150,10 @@ def model_of(source: Name) -> str | None:
             return None
         else:
             with open(source, "rb") as file:
-                beginning = file.read(_BEGINNING_BYTES)
+                beginning = file.read(MAX_HEADER_BYTES)
         return bitstream.header_of(beginning).model
+    except bitstream.UnknownPriorError as error:
+        return model_with_prior(error.prior)
     except (bitstream.BitstreamError, OSError):
         return None
 

@@ -30,12 +30,18 @@ class FolderResult(NamedTuple):
 
 
 def encode_folder(
-    codec: Codec, source: Path, target: Path, rate: str | int | None = None, overwrite: bool = False
+    codec: Codec,
+    source: Path,
+    target: Path,
+    rate: str | int | None = None,
+    overwrite: bool = False,
+    chunk_frames: int | None = None,
+    constant_rate: bool = False,
 ) -> FolderResult:
     """Every audio file below `source` -> a `.q2d2` file at the same place below `target`."""
 
     def encode(old: Path, new: Path) -> list[str]:
-        encode_file(codec, old, new, rate, overwrite)
+        encode_file(codec, old, new, rate, overwrite, chunk_frames, constant_rate)
         return []
 
     return _each(audio.list_audio(source), source, target, SUFFIX, encode, overwrite)

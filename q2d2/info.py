@@ -7,41 +7,92 @@ import math
 import os
 from itertools import groupby
 
-from q2d2 import bitstream, presets
+import numpy as np
+from jaxtyping import Float64
+
+from q2d2 import bitstream, checkpoint, presets
+from q2d2.bitstream.header import MAX_HEADER_BYTES
 from q2d2.codec import Codec
-from q2d2.files import damage_line, named
+from q2d2.files import FileError, damage_line, named
 from q2d2.opening import open_source
 from q2d2.releases import RELEASES, describe
 
 Rows = list[tuple[str, str]]
+_IN_A_LINE = 8
 
 
-def file_rows(source: str | os.PathLike[str]) -> tuple[Rows, list[str]]:
-    """A `.q2d2` file, all of it read and checked, and a line on each damage; FileError if its header is no good."""
+def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tuple[Rows, list[str]]:
+    """A `.q2d2` file, all of it read and checked, and a line on each damage; FileError if its header is no good.
+
+    codec: the one that wrote it, if that is none in the package.
+    """
     with open_source(source, seekable=True) as (file, name), named(name):
-        reader = bitstream.Reader(file, on_damage="skip")
-        lengths = [len(indices) for _, indices in reader]
+        prior = _prior(file, codec)
+        reader = bitstream.Reader(file, "skip", {} if prior is None else {prior.id: prior})
+        sizes, coded = [], np.zeros(len(reader.header.points))
+        for chunk in reader.chunks():
+            sizes.append((len(chunk.indices), chunk.num_bytes, chunk.by_prior))
+            if prior is not None:
+                coded += prior.bits(chunk.indices)
         num_bytes = file.seek(0, io.SEEK_END)
     header = reader.header
     frame_rate_hz = header.codec_rate_hz / header.hop
-    num_frames = sum(lengths) if reader.num_frames is None else reader.num_frames
+    whole = sum(frames for frames, _, _ in sizes)
+    num_frames = whole if reader.num_frames is None else reader.num_frames
     samples = header.num_samples if reader.num_frames is not None else None
     duration_s = num_frames / frame_rate_hz if samples is None else samples / header.sample_rate_hz
     length = "" if samples is None else f" ({samples} samples at {header.sample_rate_hz} Hz)"
     bitrate = f"{8 * num_bytes / duration_s:.0f} bit/s" if duration_s else "-"
-    pairs, bits = len(header.points), sum(math.log2(size) for size in header.points)
+    raw = np.log2(header.points)
     rows = [
         ("file", name),
         ("model", describe(header.model, header.weights)),
         ("rate", _rate_name(header)),
         ("duration", f"{duration_s:.3f} s{length}"),
         ("size", f"{num_bytes} bytes, {bitrate}"),
-        ("tokens", f"{pairs} pairs, {bits:.2f} bits a frame, {frame_rate_hz * bits:.0f} bit/s"),
+        ("tokens", f"{len(raw)} pairs, {raw.sum():.2f} bits a frame, {frame_rate_hz * raw.sum():.0f} bit/s"),
         ("points", _points(header.points)),
         ("frames", f"{num_frames}, {frame_rate_hz:.2f} a second"),
-        ("chunks", f"{len(lengths)}{'' if reader.damage else ', all of them whole'}"),
+        ("chunks", f"{len(sizes)}{'' if reader.damage else ', all of them whole'}"),
     ]
+    if sizes:
+        worst = max(8 * size * frame_rate_hz / frames for frames, size, _ in sizes)
+        mean = sum(8 * size for _, size, _ in sizes) * frame_rate_hz / whole
+        rows.append(("chunk rate", f"{mean:.0f} bit/s on average, {worst:.0f} in the worst"))
+        rows += [("prior", "none")] if prior is None else _prior_rows(prior, sizes, coded / whole, raw)
     return rows, [damage_line(damage, name, frame_rate_hz) for damage in reader.damage]
+
+
+def _prior(file: bitstream.ReadableFile, codec: Codec | None) -> bitstream.Prior | None:
+    """What the file's indices are coded with, if its header names a prior. FileError if that is not known."""
+    beginning = file.read(MAX_HEADER_BYTES)
+    file.seek(0)
+    own = {} if codec is None or codec.prior is None else {codec.prior.id: codec.prior}
+    try:
+        id_ = bitstream.header_of(beginning, own).prior
+        return None if id_ is None else own[id_]
+    except bitstream.UnknownPriorError as error:
+        prior = checkpoint.shipped_prior(error.prior)
+        if prior is None:
+            raise FileError(f"{error}, with --model") from error
+        return prior
+
+
+def _prior_rows(
+    prior: bitstream.Prior,
+    sizes: list[tuple[int, int, bool]],
+    coded: Float64[np.ndarray, " codebooks"],
+    raw: Float64[np.ndarray, " codebooks"],
+) -> Rows:
+    """What the prior saves, in all and by codebook."""
+    used = sum(by_prior for _, _, by_prior in sizes)
+    saved = f"{coded.sum():.2f} bits a frame for {raw.sum():.2f}, {1 - coded.sum() / raw.sum():.1%} less"
+    rows = [("prior", f"{prior.id}, used in {used} of {len(sizes)} chunks: {saved}")]
+    for first in range(0, len(raw), _IN_A_LINE):
+        part = slice(first, first + _IN_A_LINE)
+        numbers = "  ".join(f"{bits:.2f}/{of:.2f}" for bits, of in zip(coded[part], raw[part], strict=True))
+        rows.append(("bits by pair" if not first else "", numbers))
+    return rows
 
 
 def model_rows(codec: Codec) -> Rows:
@@ -59,7 +110,14 @@ def model_rows(codec: Codec) -> Rows:
     for name, pairs in (codec.config.rates or {"(only)": codec.quantizer.num_pairs}).items():
         bits = sum(math.log2(size) for size in codec.quantizer.points[:pairs])
         rows.append((f"rate {name}", f"{codec.bitrate_bps(pairs):.0f} bit/s: {pairs} pairs, {bits:.2f} bits a frame"))
+    rows.append(
+        ("prior", "none: files cost what their indices do" if codec.prior is None else _prior_size(codec.prior))
+    )
     return rows + _reach_rows(codec)
+
+
+def _prior_size(prior: bitstream.Prior) -> str:
+    return f"{prior.id}, {len(prior.to_bytes()):,} bytes, {len(prior.starts)} groups of codebooks"
 
 
 def _reach_rows(codec: Codec) -> Rows:

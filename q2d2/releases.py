@@ -1,4 +1,7 @@
-"""The weights that were ever in the package, as versions of their models: a `.q2d2` file names its weights by hash."""
+"""The weights that were ever in the package, as versions of their models, and their priors.
+
+A `.q2d2` file names its prior by hash, or its weights where there is none.
+"""
 
 from typing import NamedTuple
 
@@ -20,6 +23,17 @@ RELEASES = {
     "e1854adae60f6109": Release("speech", "4"),
     "8e06815218b3363c": Release("speech-live", "1"),
 }
+
+# By the hash of every prior that was ever in the package: the weights whose indices it is for. Rows stay.
+PRIORS = {
+    "5f3f52f294f2737b": "e1854adae60f6109",
+}
+
+
+def model_with_prior(prior: str) -> str | None:
+    """The model in this package whose files name this prior, if any."""
+    release = RELEASES.get(PRIORS.get(prior, ""))
+    return None if release is None or release.package is not None else release.model
 
 
 def describe(model: str, weights: str) -> str:

@@ -60,6 +60,8 @@ class Encode(Verb):
         int | None, arg(metavar="FRAMES", help_behavior_hint="(default: 512, or 16 from one pipe into another)")
     ] = None
     """frames that are written together: with fewer a listener hears sooner, and the file has more bits"""
+    constant_rate: Switch = False
+    """every index at log2(points) bits, whatever is said: a bit rate that is known beforehand, and larger files"""
     overwrite: Switch = False
     """replace targets that exist"""
 
@@ -75,9 +77,11 @@ class Encode(Verb):
         except ValueError as error:
             raise UsageError(str(error)) from error
         if os.path.isdir(self.source):
-            result = folders.encode_folder(codec, Path(self.source), Path(self.target), rate, self.overwrite)
+            result = folders.encode_folder(
+                codec, Path(self.source), Path(self.target), rate, self.overwrite, self.chunk, self.constant_rate
+            )
             return _report(result, self.target)
-        made = files.encode_file(codec, self.source, self.target, rate, self.overwrite, self.chunk)
+        made = files.encode_file(codec, self.source, self.target, rate, self.overwrite, self.chunk, self.constant_rate)
         name = "standard output" if self.target == opening.PIPE else self.target
         say(f"{name}: {made.duration_s:.2f} s in {made.num_bytes} bytes, {made.bitrate_bps:.0f} bit/s")
         return 0
@@ -156,13 +160,17 @@ class Info(Verb):
         Positional[str | None], arg(metavar="[IN]", help_behavior_hint="(default: the shipped model)")
     ] = None
     """a .q2d2 file, - for standard input, a model folder or a hub id"""
+    model: Annotated[
+        str | None, arg(metavar="MODEL", help_behavior_hint="(default: the shipped one that wrote it)")
+    ] = None
+    """whose prior a file is coded with"""
 
     def run(self) -> int:
         from q2d2 import info, opening
 
         source = self.source
         if source is not None and (source == opening.PIPE or source.endswith(opening.SUFFIX) or os.path.isfile(source)):
-            rows, damage = info.file_rows(source)
+            rows, damage = info.file_rows(source, None if self.model is None else _load(self.model, "cpu"))
         else:
             rows, damage = info.model_rows(_load(source, "cpu")), []
         for label, text in rows:
@@ -231,6 +239,54 @@ def train() -> type[Verb]:
             return 0
 
     return Train
+
+
+def fit_prior() -> type[Verb]:
+    """The verb `fit-prior`: its options are the fields of FitConfig, which is imported only when it is asked for."""
+    try:
+        from q2d2.train.prior import FitConfig
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is not installed: pip install 'q2d2[train]' brings it") from error
+
+    @dataclass(frozen=True)
+    class FitPrior(Verb):
+        """Learn how likely a model's tokens are after one another, so that its files take fewer bits.
+
+        Writes prior.safetensors into the model's folder, where every command finds it: files from then on name it, and
+        are read with it. Older files stay readable. Example:
+
+        q2d2 fit-prior run/model --data corpus
+        """
+
+        model: Annotated[Positional[Path], arg(metavar="MODEL")]
+        """a model folder"""
+        config: Annotated[FitConfig, OmitArgPrefixes]
+        overwrite: Switch = False
+        """replace a prior that is there: files that name it can then no longer be read"""
+
+        def run(self) -> int:
+            from q2d2 import checkpoint
+            from q2d2.atomic import write_whole
+            from q2d2.train.prior import fit
+
+            target = self.model / checkpoint.PRIOR
+            if target.exists() and not self.overwrite:
+                raise UsageError(f"{target}: exists already; --overwrite replaces it")
+            if not self.model.is_dir():
+                raise UsageError(f"{self.model}: is no model folder; q2d2 train writes such")
+            codec = checkpoint.load(self.model)
+            prior, saved = fit(codec, self.config)
+            write_whole(target, prior.to_bytes())
+            print(f"{target}: {len(prior.to_bytes()):,} bytes, prior {prior.id}")
+            for rate in saved:
+                coded_bps = rate.coded * codec.frame_rate_hz
+                print(
+                    f"rate {rate.rate}: {rate.coded:.2f} bits a frame for {rate.raw:.2f}, {rate.share:.1%} less: "
+                    f"{coded_bps:.0f} bit/s (on speech held out)"
+                )
+            return 0
+
+    return FitPrior
 
 
 def _load(model: str | None, device: str | None) -> "q2d2.codec.Codec":

@@ -4,20 +4,35 @@ import io
 from zlib import crc32
 
 import pytest
-from bitstream_files import OPENERS, Pipe, both, header, little_memory, outcome
+from bitstream_files import OPENERS, Pipe, both, header, header_by, little_memory, outcome, small_prior
 
 from q2d2.bitstream import BitstreamError, HeaderError, Reader
 from q2d2.bitstream.packing import MAX_INTEGER, pack_varint
-from q2d2.bitstream.records import MAX_TRAILER_BYTES, Trailer, pack_chunk, pack_trailer
+from q2d2.bitstream.records import MAX_TRAILER_BYTES, Payload, Trailer, pack_trailer
+from q2d2.bitstream.records import pack_chunk as pack_any_chunk
 
 POINTS = (85, 1, 145)
+PRIOR = small_prior(POINTS)
+PRIORS = {PRIOR.id: PRIOR}
 EMPTY = header(POINTS, 0).to_bytes()
+EMPTY_1 = (
+    b'{"model":"speech","weights":"0123456789abcdef","sample_rate":24000,"codec_rate":24000,"hop":450,"samples":0,'
+    b'"points":[[1,85],[1,1],[1,145]]}'
+)
 
 
-def signed(text: bytes) -> bytes:
-    """A header record around any text, with the right checksum: what a forger writes."""
-    record = b"Q2D2\x01" + len(text).to_bytes(2, "little") + text
+def signed(record: bytes) -> bytes:
+    """A header record with the right checksum, whatever it says: what a forger writes."""
     return record + crc32(record).to_bytes(4, "little")
+
+
+def signed_1(text: bytes) -> bytes:
+    return signed(b"Q2D2\x01" + len(text).to_bytes(2, "little") + text)
+
+
+def pack_chunk(start_frame: int, num_frames: int, payload: bytes, by_prior: bool | None = None) -> bytes:
+    """by_prior: None for a file that has no prior."""
+    return pack_any_chunk(start_frame, num_frames, Payload(payload, bool(by_prior)), by_prior is not None)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +62,58 @@ def signed(text: bytes) -> bytes:
         (b"[[1,85],[1,1],[1,145]]", b'{"85":3}'),
     ],
 )
-def test_a_forged_header_is_an_error(old, new):
-    text = EMPTY[7:-4]
-    assert signed(text) == EMPTY
-    assert old in text
+def test_a_forged_header_of_version_1_is_an_error(old, new):
+    assert Reader(Pipe(signed_1(EMPTY_1))).header == header(POINTS, 0)
+    assert old in EMPTY_1
     for opened in OPENERS:
         with little_memory():
-            error = outcome(opened(signed(text.replace(old, new))))
+            error = outcome(opened(signed_1(EMPTY_1.replace(old, new))))
         assert isinstance(error, HeaderError), error
+
+
+RATE, HASH = pack_varint(24_000), bytes.fromhex("0123456789abcdef")
+HOP, RUNS = pack_varint(450), b"\x02\x02\x55\x01\x05"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\x04\x01a" + HASH + RATE + HOP + RUNS + RATE + b"\0",  # no such kind
+        b"\0\0" + HASH + RATE + HOP + RUNS + RATE + b"\0",  # no name
+        b"\0\x01\xff" + HASH + RATE + HOP + RUNS + RATE + b"\0",
+        b"\0\x04a\x1b[2" + HASH + RATE + HOP + RUNS + RATE + b"\0",
+        b"\0" + pack_varint(257) + b"a" * 257 + HASH + RATE + HOP + RUNS + RATE + b"\0",
+        b"\0" + pack_varint(65) + b"a" * 65 + HASH + RATE + HOP + RUNS + RATE + b"\0",
+        b"\0\x01a" + HASH + b"\0" + HOP + RUNS + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + b"\0" + RUNS + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + pack_varint(MAX_INTEGER) + RUNS + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + HOP + b"\0" + RATE + b"\0",  # no points
+        b"\0\x01a" + HASH + RATE + HOP + b"\x01\0\x55" + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + HOP + b"\x01\x41\x55" + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + HOP + b"\x01" + pack_varint(MAX_INTEGER) + b"\x55" + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + HOP + pack_varint(MAX_INTEGER) + b"\x01\x55" * 70,
+        b"\0\x01a" + HASH + RATE + HOP + b"\x01\x01\0" + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + HOP + b"\x01\x01" + pack_varint((1 << 20) + 1) + RATE + b"\0",
+        b"\0\x01a" + HASH + RATE + HOP + RUNS + b"\0\0",
+        b"\0\x01a" + HASH + RATE + HOP + RUNS + b"\x80\0\0",  # an integer that is longer than it need be
+        b"\x01" + bytes.fromhex(PRIOR.id) + b"\0" + RATE + b"\0",
+        b"\x01" + bytes.fromhex(PRIOR.id) + b"\x04" + RATE + b"\0",
+        b"\x01" + bytes.fromhex(PRIOR.id) + pack_varint(MAX_INTEGER) + RATE + b"\0",
+        b"\x01" + bytes.fromhex(PRIOR.id) + b"\x03\0\0",
+    ],
+)
+def test_a_forged_header_is_an_error(record):
+    for opened in OPENERS:
+        with little_memory():
+            error = outcome(opened(signed(b"Q2D2\x02" + record)), PRIORS)
+        assert isinstance(error, HeaderError), error
+
+
+def test_a_header_that_is_not_forged_is_one():
+    explicit = signed(b"Q2D2\x02\0\x01a" + HASH + RATE + HOP + RUNS + RATE + b"\0")
+    assert Reader(Pipe(explicit)).header.points == (85, 85, 5)
+    by_prior = signed(b"Q2D2\x02\x03" + bytes.fromhex(PRIOR.id) + b"\x02" + RATE)
+    assert Reader(Pipe(by_prior), priors=PRIORS).header == header_by(PRIOR, 2)
 
 
 def forged(*chunks: bytes, ending: tuple[int, ...] = (), points: tuple[int, ...] = POINTS) -> bytes:
@@ -63,6 +122,13 @@ def forged(*chunks: bytes, ending: tuple[int, ...] = (), points: tuple[int, ...]
     if ending:
         entries = b"".join(map(pack_varint, ending[1:]))
         data += pack_trailer(Trailer(ending[0], None, entries), len(data))
+    return data
+
+
+def forged_by_prior(*chunks: bytes, ending: tuple[int, ...] = ()) -> bytes:
+    data = header_by(PRIOR, 3, 0).to_bytes() + b"".join(chunks)
+    if ending:
+        data += pack_trailer(Trailer(ending[0], None, b"".join(map(pack_varint, ending[1:]))), len(data))
     return data
 
 
@@ -95,6 +161,12 @@ def of_no_frames(num_samples: int | None) -> bytes:
         forged(ending=(0, 1, 1)),
         forged(b"\0" + pack_varint(MAX_TRAILER_BYTES + 1)),
         forged(b"\0" + pack_varint(MAX_INTEGER) + b"\xff\xff\xff2Q"),
+        forged_by_prior(pack_varint(4096) + b"\0" + pack_varint(1 << 20)),
+        forged_by_prior(pack_varint(1) + b"\0" + pack_varint(MAX_INTEGER)),
+        forged_by_prior(pack_chunk(0, 1, b"\xff" * 8, True), ending=(1,)),
+        forged_by_prior(pack_chunk(0, 10, b"12345678" * 4, True), ending=(10,)),
+        forged_by_prior(pack_chunk(0, 1, b"\x01\0", True), ending=(1,)),
+        forged_by_prior(pack_chunk(0, 1, b"12345678", False), ending=(1,)),
         of_no_frames(None),
         of_no_frames(452),
         of_no_frames(MAX_INTEGER),
@@ -102,8 +174,8 @@ def of_no_frames(num_samples: int | None) -> bytes:
 )
 def test_a_forged_file_is_an_error_in_little_memory(opened, data):
     with little_memory():
-        assert isinstance(outcome(opened(data)), BitstreamError)
-        reader = Reader(opened(data), on_damage="skip")
+        assert isinstance(outcome(opened(data), PRIORS), BitstreamError)
+        reader = Reader(opened(data), "skip", PRIORS)
         assert sum(len(indices) for _, indices in reader) <= 4096
         assert reader.damage
 

@@ -12,6 +12,7 @@ from small_codecs import NOT_LOCAL, make_codec
 from q2d2 import bitstream
 from q2d2.audio import AudioError
 from q2d2.bitstream import Reader, Writer
+from q2d2.bitstream.records import Payload
 from q2d2.checkpoint import load, save
 from q2d2.clips import WINDOW
 from q2d2.codec import Codec
@@ -243,7 +244,9 @@ def test_nothing_left_and_a_gap_beyond_belief(codec, tmp_path, monkeypatch):
     with pytest.raises(DamagedError, match="not one whole chunk is left"):
         decode_file(codec, path, tmp_path / "b.wav", on_damage="skip")
     month = 30 * 86_400 * 53
-    chunk = bitstream.records.pack_chunk(month, 1, bitstream.packing.pack(np.zeros((1, 2), int), header.points))
+    chunk = bitstream.records.pack_chunk(
+        month, 1, Payload(bitstream.packing.pack(np.zeros((1, 2), int), header.points), False), has_prior=False
+    )
     path.write_bytes(header.to_bytes() + chunk)
     with pytest.raises(DamagedError, match=f"frames 0 to {month} are missing, more than"):
         decode_file(codec, path, tmp_path / "b.wav", on_damage="skip")

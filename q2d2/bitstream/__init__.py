@@ -6,33 +6,43 @@ undamaged chunks and a list of what is missing. Knows numpy, not torch, and noth
 a header with fewer points.
 """
 
-from q2d2.bitstream.header import Header, header_of
-from q2d2.bitstream.reader import Damage, Reader
+from q2d2.bitstream.header import Header
+from q2d2.bitstream.header_reading import header_of
+from q2d2.bitstream.prior import Prior, PriorError
+from q2d2.bitstream.reader import Damage, Frames, Reader
 from q2d2.bitstream.records import (
     BitstreamError,
     DamagedChunkError,
     DamagedTrailerError,
     HeaderError,
     NotQ2D2Error,
+    ReadableFile,
     TrailingDataError,
     TruncatedError,
+    UnknownPriorError,
     VersionError,
 )
-from q2d2.bitstream.writer import DEFAULT_CHUNK_FRAMES, Writer
+from q2d2.bitstream.writer import DEFAULT_CHUNK_FRAMES, WritableFile, Writer
 
 __all__ = [
     "DEFAULT_CHUNK_FRAMES",
     "BitstreamError",
     "Damage",
+    "Frames",
     "DamagedChunkError",
     "DamagedTrailerError",
     "Header",
     "HeaderError",
     "NotQ2D2Error",
+    "Prior",
+    "PriorError",
+    "ReadableFile",
     "Reader",
     "TrailingDataError",
     "TruncatedError",
+    "UnknownPriorError",
     "VersionError",
+    "WritableFile",
     "Writer",
     "header_of",
 ]

@@ -64,18 +64,14 @@ def pack(indices: Integer[np.ndarray, "frames pairs"], points: tuple[int, ...]) 
         if size > 1:  # one symbol carries nothing, and the coder has no model for it
             column = np.ascontiguousarray(indices[:, pair], dtype=np.int32)
             encoder.encode(column, constriction.stream.model.Uniform(size))
-    # Big-endian words make the payload one long binary fraction, in which zeros at the end say nothing.
-    return encoder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
+    return payload_of(encoder)
 
 
 def unpack(payload: bytes, frames: int, points: tuple[int, ...]) -> Int64[np.ndarray, "frames pairs"]:
     """The inverse of `pack`; allocates frames x pairs, so the caller bounds `frames` first."""
-    if payload.endswith(b"\0"):
-        raise PackingError("the payload ends in zeros, which are never stored")
+    decoder = decoder_of(payload)
     if payload and max(points) == 1:
         raise PackingError("a payload for indices that carry nothing")
-    words = np.frombuffer(payload + bytes(-len(payload) % 4), dtype=">u4").astype(np.uint32)
-    decoder = constriction.stream.queue.RangeDecoder(words)
     indices = np.zeros((frames, len(points)), dtype=np.int64)
     try:
         for pair, size in enumerate(points):
@@ -86,3 +82,16 @@ def unpack(payload: bytes, frames: int, points: tuple[int, ...]) -> Int64[np.nda
     if not decoder.maybe_exhausted():
         raise PackingError("the payload holds more than its frames")
     return indices
+
+
+def payload_of(encoder: constriction.stream.queue.RangeEncoder) -> bytes:
+    """What an encoder holds: its words big-endian, one long binary fraction, in which zeros at the end say nothing."""
+    return encoder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
+
+
+def decoder_of(payload: bytes) -> constriction.stream.queue.RangeDecoder:
+    """The inverse of `payload_of`."""
+    if payload.endswith(b"\0"):
+        raise PackingError("the payload ends in zeros, which are never stored")
+    words = np.frombuffer(payload + bytes(-len(payload) % 4), dtype=">u4").astype(np.uint32)
+    return constriction.stream.queue.RangeDecoder(words)

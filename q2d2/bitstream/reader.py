@@ -2,15 +2,17 @@
 
 import io
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
-from q2d2.bitstream.header import Header, read_header
+from q2d2.bitstream.header import Header
+from q2d2.bitstream.header_reading import read_header
 from q2d2.bitstream.packing import PackingError, unpack, unpack_varint
+from q2d2.bitstream.prior import Prior
 from q2d2.bitstream.records import (
     MAX_CHUNK_FRAMES,
     MAX_TRAILER_BYTES,
@@ -38,6 +40,16 @@ class Damage(NamedTuple):
     start_frame: int
     num_frames: int | None  # None: nothing tells how many
     reason: str
+
+
+class Frames(NamedTuple):
+    """A chunk as it stands in a file."""
+
+    start_frame: int
+    indices: Int64[np.ndarray, "frames codebooks"]
+    num_bytes: int  # all of it
+    payload_bytes: int
+    by_prior: bool
 
 
 class _SeekTable(NamedTuple):
@@ -86,7 +98,12 @@ class Reader:
     damage: list[Damage]
     """What the latest iteration skipped, in the order of the file."""
 
-    def __init__(self, file: ReadableFile, on_damage: Literal["raise", "skip"] = "raise") -> None:
+    def __init__(
+        self,
+        file: ReadableFile,
+        on_damage: Literal["raise", "skip"] = "raise",
+        priors: Mapping[str, Prior] | None = None,
+    ) -> None:
         if on_damage not in ("raise", "skip"):
             raise ValueError(f'on_damage is {on_damage!r}, not "raise" or "skip"')
         self._file = file
@@ -94,7 +111,8 @@ class Reader:
         self._seekable = file.seekable()
         self._begin = file.tell() if self._seekable else 0
         self._source = Source(file)
-        self.header = read_header(self._source)
+        self.header = read_header(self._source, priors or {})
+        self._prior = None if self.header.prior is None else (priors or {})[self.header.prior]
         self.damage = []
         self._streamed = self.header.num_samples is None
         self._first_chunk = self._source.position
@@ -118,7 +136,12 @@ class Reader:
         """Frames in the file; None until the trailer has been read."""
         return self._num_frames
 
-    def __iter__(self) -> Iterator[tuple[int, Int64[np.ndarray, "frames pairs"]]]:
+    def __iter__(self) -> Iterator[tuple[int, Int64[np.ndarray, "frames codebooks"]]]:
+        for chunk in self.chunks():
+            yield chunk.start_frame, chunk.indices
+
+    def chunks(self) -> Iterator[Frames]:
+        """Chunk by chunk, as iteration, and what each costs."""
         self.damage = []
         for chunk in self._in_sequence() if self._table is None else self._by_table(self._table):
             try:
@@ -126,9 +149,9 @@ class Reader:
             except DamagedChunkError as error:
                 self._report(chunk.start_frame, chunk.num_frames, error)
                 continue
-            yield chunk.start_frame, indices
+            yield Frames(chunk.start_frame, indices, chunk.num_bytes, len(chunk.payload.data), chunk.payload.by_prior)
 
-    def read(self, start_frame: int, stop_frame: int) -> Int64[np.ndarray, "frames pairs"]:
+    def read(self, start_frame: int, stop_frame: int) -> Int64[np.ndarray, "frames codebooks"]:
         """Frames start_frame..stop_frame-1, reading only their chunks.
 
         All or nothing: damage in them, or no seek table, is an error even with on_damage="skip".
@@ -152,9 +175,12 @@ class Reader:
             raise error
         self.damage.append(Damage(start_frame, num_frames, str(error)))
 
-    def _decode(self, chunk: Chunk) -> Int64[np.ndarray, "frames pairs"]:
+    def _decode(self, chunk: Chunk) -> Int64[np.ndarray, "frames codebooks"]:
         try:
-            return unpack(chunk.payload, chunk.num_frames, self.header.points)
+            if not chunk.payload.by_prior:
+                return unpack(chunk.payload.data, chunk.num_frames, self.header.points)
+            assert self._prior is not None  # without one in the header no chunk can say that it was used
+            return self._prior.unpack(chunk.payload.data, chunk.num_frames, len(self.header.points))
         except PackingError as error:
             raise DamagedChunkError(f"damaged chunk at frame {chunk.start_frame}: {error}") from error
 
@@ -198,7 +224,7 @@ class Reader:
         start, stop = int(table.start_frames[number]), int(table.start_frames[number + 1])
         try:
             record = self._source_at(begin).take(end - begin)
-            chunk = read_chunk(Source(io.BytesIO(record)), self.header.points)
+            chunk = read_chunk(Source(io.BytesIO(record)), self.header.points, self._prior is not None)
         except BitstreamError:  # fields that no chunk has, or that claim more than the record
             chunk = None
         if chunk is None or not chunk.intact or chunk[:3] != (start, stop - start, end - begin):
@@ -225,7 +251,7 @@ class Reader:
         source = self._source_after_header()
         layout, expected, lost = Layout(), 0, ""
         try:
-            while (chunk := read_chunk(source, self.header.points)) is not None:
+            while (chunk := read_chunk(source, self.header.points, self._prior is not None)) is not None:
                 layout.add(chunk.num_frames, chunk.num_bytes)
                 if len(layout.entries) > MAX_TRAILER_BYTES:
                     raise DamagedTrailerError("more chunks than a seek table holds")

@@ -32,6 +32,14 @@ class HeaderError(BitstreamError):
     """The header is damaged or says something impossible."""
 
 
+class UnknownPriorError(BitstreamError):
+    """The prior that the indices were coded with is not among those that the reader was given."""
+
+    def __init__(self, prior: str) -> None:
+        super().__init__(f"its indices were coded with the prior {prior}: load the model that this belongs to")
+        self.prior = prior
+
+
 class TruncatedError(BitstreamError):
     """The file ends before its trailer does."""
 
@@ -84,41 +92,50 @@ class Source:
         return not self._file.read(1)
 
 
+class Payload(NamedTuple):
+    """The indices of a chunk as bytes, and whether the file's prior was used for them."""
+
+    data: bytes
+    by_prior: bool
+
+
 class Chunk(NamedTuple):
     """Frames that decode on their own. `intact`: the checksum matches, so the fields can be believed."""
 
     start_frame: int
     num_frames: int
-    num_bytes: int
-    payload: bytes
+    num_bytes: int  # fields and checksum included
+    payload: Payload
     intact: bool
 
 
-def pack_chunk(start_frame: int, num_frames: int, payload: bytes) -> bytes:
-    """The chunk record: fields, CRC of fields and payload, payload."""
-    fields = pack_varint(num_frames) + pack_varint(start_frame) + pack_varint(len(payload))
-    return fields + crc32(payload, crc32(fields)).to_bytes(4, "little") + payload
+def pack_chunk(start_frame: int, num_frames: int, payload: Payload, has_prior: bool) -> bytes:
+    """The chunk record: fields, CRC of fields and payload, payload. `has_prior`: the header names one."""
+    size = 2 * len(payload.data) + payload.by_prior if has_prior else len(payload.data)
+    fields = pack_varint(num_frames) + pack_varint(start_frame) + pack_varint(size)
+    return fields + crc32(payload.data, crc32(fields)).to_bytes(4, "little") + payload.data
 
 
-def read_chunk(source: Source, points: tuple[int, ...]) -> Chunk | None:
+def read_chunk(source: Source, points: tuple[int, ...], has_prior: bool) -> Chunk | None:
     """The next chunk, or None where the trailer begins. Raises DamagedChunkError where no chunk can be."""
     begin = source.position
     try:
         num_frames = unpack_varint(source.take)
         if num_frames == 0:
             return None
-        start_frame, payload_bytes = unpack_varint(source.take), unpack_varint(source.take)
+        start_frame, size = unpack_varint(source.take), unpack_varint(source.take)
     except PackingError as error:
         raise DamagedChunkError(f"damaged chunk at byte {begin}: {error}") from error
+    payload_bytes, by_prior = (size >> 1, bool(size & 1)) if has_prior else (size, False)
     if num_frames > MAX_CHUNK_FRAMES or payload_bytes > max_packed_bytes(num_frames, points):
         raise DamagedChunkError(
             f"damaged chunk at byte {begin}: it claims {num_frames} frames in {payload_bytes} bytes"
         )
-    fields = pack_varint(num_frames) + pack_varint(start_frame) + pack_varint(payload_bytes)
+    fields = pack_varint(num_frames) + pack_varint(start_frame) + pack_varint(size)
     checksum = int.from_bytes(source.take(4), "little")
-    payload = source.take(payload_bytes)
-    intact = crc32(payload, crc32(fields)) == checksum
-    return Chunk(start_frame, num_frames, source.position - begin, payload, intact)
+    data = source.take(payload_bytes)
+    intact = crc32(data, crc32(fields)) == checksum
+    return Chunk(start_frame, num_frames, source.position - begin, Payload(data, by_prior), intact)
 
 
 def max_chunk_bytes(points: tuple[int, ...]) -> int:

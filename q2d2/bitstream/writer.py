@@ -7,10 +7,12 @@ from jaxtyping import Integer
 
 from q2d2.bitstream.header import Header
 from q2d2.bitstream.packing import pack
+from q2d2.bitstream.prior import Prior
 from q2d2.bitstream.records import (
     MAX_CHUNK_FRAMES,
     MAX_TRAILER_BYTES,
     Layout,
+    Payload,
     Trailer,
     pack_chunk,
     pack_trailer,
@@ -33,14 +35,26 @@ class Writer:
 
     The file may be a pipe: nothing is ever sought. The bytes do not depend on how the frames were split over
     calls of `write`. Each chunk is flushed, so a killed writer loses at most its last chunk and a half.
+
+    With the `prior` that the header names a chunk is coded by it where that is shorter; without, every index costs
+    log2(points) bits, and the rate is constant.
     """
 
-    def __init__(self, file: WritableFile, header: Header, chunk_frames: int = DEFAULT_CHUNK_FRAMES) -> None:
+    def __init__(
+        self,
+        file: WritableFile,
+        header: Header,
+        chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+        prior: Prior | None = None,
+    ) -> None:
+        if prior is not None and prior.id != header.prior:
+            raise ValueError(f"the header does not name the prior {prior.id}")
         if not 1 <= chunk_frames <= MAX_CHUNK_FRAMES // 2:
             raise ValueError(f"chunk_frames is {chunk_frames}, not in 1..{MAX_CHUNK_FRAMES // 2}")
         self.header = header
         self._file = file
         self._chunk_frames = chunk_frames
+        self._prior = prior
         self._buffer = np.zeros((0, len(header.points)), dtype=np.int32)
         self._layout = Layout()
         self._closed = False
@@ -52,7 +66,7 @@ class Writer:
         """Frames written so far."""
         return self._layout.num_frames + len(self._buffer)
 
-    def write(self, indices: Integer[np.ndarray, "frames pairs"]) -> None:
+    def write(self, indices: Integer[np.ndarray, "frames codebooks"]) -> None:
         """Append frames. ValueError, and nothing is appended, where an index is outside its alphabet."""
         if self._closed:
             raise ValueError("write to a closed Writer")
@@ -103,7 +117,10 @@ class Writer:
     def _write_chunk(self, indices: np.ndarray) -> None:
         if len(self._layout.entries) + 24 > MAX_TRAILER_BYTES:
             raise ValueError("the seek table is full: begin another file, or use longer chunks")
-        record = pack_chunk(self._layout.num_frames, len(indices), pack(indices, self.header.points))
+        payload = Payload(pack(indices, self.header.points), False)
+        if self._prior is not None and len(coded := self._prior.pack(indices)) < len(payload.data):
+            payload = Payload(coded, True)
+        record = pack_chunk(self._layout.num_frames, len(indices), payload, self.header.prior is not None)
         self._put(record)
         self._layout.add(len(indices), len(record))
 

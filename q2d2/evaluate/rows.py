@@ -30,9 +30,11 @@ class Row:
     delay_ms: float | None  # of the decoded signal, as measured
     scores: Mapping[str, float | None]  # by the names of the scores
     note: str = ""
+    index_bits: float | None = None  # what the tokens cost at log2 of their alphabets, without entropy coding
 
 
 _FIXED = ("clip", "system", "duration_s", "sample_rate_hz", "file_bytes", "payload_bytes", "tokens", "delay_ms")
+_LAST = ("index_bits", "note")  # behind the scores
 _WHOLE = ("sample_rate_hz", "file_bytes", "payload_bytes", "tokens")
 
 
@@ -63,6 +65,7 @@ def read_rows(text: str) -> list[Row]:
     columns = list(reader.fieldnames or ())
     if columns[: len(_FIXED)] != list(_FIXED) or columns[-1:] != ["note"]:
         raise ValueError("these are not the rows of an evaluation (rows.csv of q2d2 evaluate)")
+    scores = [name for name in columns[len(_FIXED) :] if name not in _LAST]
     return [
         Row(
             clip=line["clip"],
@@ -71,8 +74,11 @@ def read_rows(text: str) -> list[Row]:
             sample_rate_hz=int(line["sample_rate_hz"]),
             **{name: int(line[name]) if line[name] else None for name in ("file_bytes", "payload_bytes", "tokens")},
             delay_ms=float(line["delay_ms"]) if line["delay_ms"] else None,
-            scores={name: float(line[name]) if line[name] else None for name in columns[len(_FIXED) : -1]},
+            scores={name: float(line[name]) if line[name] else None for name in scores},
             note=line["note"],
+            index_bits=float(line["index_bits"])
+            if line.get("index_bits")
+            else None,  # older tables have no such column
         )
         for line in reader
     ]
@@ -85,9 +91,9 @@ def tokens_csv(counts: Sequence[Int64[np.ndarray, " _"]]) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    return [*_FIXED, *rows[0].scores, "note"]
+    return [*_FIXED, *rows[0].scores, *_LAST]
 
 
 def _cells(rows: Sequence[Row]) -> Iterator[list[object]]:
     for row in rows:
-        yield [*(getattr(row, name) for name in _FIXED), *row.scores.values(), row.note]
+        yield [*(getattr(row, name) for name in _FIXED), *row.scores.values(), *(getattr(row, name) for name in _LAST)]

@@ -175,6 +175,7 @@ def score_clip(path: Path, name: str, systems: Sequence[System], metrics: Sequen
                 delay_ms=None if delay is None else round(1000 * delay / SAMPLE_RATE_HZ, 3),
                 scores=scores,
                 note="; ".join(filter(None, [coded.note, *notes])),
+                index_bits=coded.index_bits,
             )
         )
     return ClipResult(rows, indices)

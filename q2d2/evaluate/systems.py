@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from q2d2 import bitstream
-from q2d2.bitstream.packing import pack
 from q2d2.codec import Codec
 from q2d2.evaluate.peers import Clip, Coded
 
@@ -34,10 +33,17 @@ class Model:
 
     def code(self, clip: Clip) -> Coded:
         data = self.codec.compress(clip.wav, clip.sample_rate_hz, self.rate)
-        reader = bitstream.Reader(io.BytesIO(data))
-        chunks = [chunk for _, chunk in reader]
-        payload = sum(len(pack(chunk, reader.header.points)) for chunk in chunks)
-        return Coded(self.codec.decompress(data), clip.sample_rate_hz, len(data), payload, np.concatenate(chunks))
+        reader = self.codec.reader(io.BytesIO(data))
+        chunks = list(reader.chunks())
+        indices = np.concatenate([chunk.indices for chunk in chunks])
+        return Coded(
+            self.codec.decompress(data),
+            clip.sample_rate_hz,
+            len(data),
+            sum(chunk.payload_bytes for chunk in chunks),
+            indices,
+            index_bits=len(indices) * math.fsum(map(math.log2, reader.header.points)),
+        )
 
 
 @dataclass(frozen=True)

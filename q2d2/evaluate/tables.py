@@ -30,11 +30,12 @@ def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int = 0) -> tuple[
 
 def rates_table(rows: Sequence[Row]) -> Table:
     """One line per system, in the order of the rows: kbit/s, tokens, the delay that was found, and how many clips."""
-    headings = ["system", "kbps, file", "kbps, payload", "tokens/s", "delay, ms", "n"]
+    headings = ["system", "kbps, file", "kbps, payload", "kbps, log2(points)", "tokens/s", "delay, ms", "n"]
     lines: list[list[Cell | str]] = []
     for system, own in by_system(rows).items():
         coded = [row for row in own if row.delay_ms is not None or row.file_bytes is not None]
         sizes = [_per_second(own, size, 8e-3, 2) for size in ("file_bytes", "payload_bytes")]
+        sizes.append(_per_second(own, "index_bits", 1e-3, 2))
         delays = [row.delay_ms for row in own if row.delay_ms is not None]
         delay = Cell(f"{np.median(delays):+.1f}") if delays else absent(own[0].note or "no clip that varies")
         lines.append([system, *sizes, _per_second(own, "tokens", 1.0, 1), delay, str(len(coded))])
@@ -96,7 +97,9 @@ def _per_second(rows: Sequence[Row], name: str, factor: float, decimals: int) ->
     values = [getattr(row, name) for row in rows]
     if None in values:
         without = next(row for row in rows if getattr(row, name) is None)
-        return absent("it has no tokens" if name == "tokens" and not without.note else without.note)
+        if name == "index_bits" and without.tokens is not None:
+            return absent("its payload is its tokens, without entropy coding")
+        return absent(without.note if without.note or name not in ("tokens", "index_bits") else "it has no tokens")
     return Cell(f"{factor * sum(values) / sum(row.duration_s for row in rows):.{decimals}f}")
 
 

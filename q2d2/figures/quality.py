@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
     system: str
     family: str  # the same for one codec at several rates
-    kbps: float  # of what it codes, without headers
+    kbps: float  # of its files, headers and all
     tokens_per_s: float | None  # numbers that a language model would see; None where there are none
     rows: list[Row]
 
@@ -51,12 +51,12 @@ def sized(rows: Sequence[Row]) -> list[Point]:
     """The systems whose size is known for every clip, in the order of the rows."""
     points = []
     for system, own in by_system(rows).items():
-        payload, tokens = [row.payload_bytes for row in own], [row.tokens for row in own]
-        if None in payload:
+        sizes, tokens = [row.file_bytes for row in own], [row.tokens for row in own]
+        if None in sizes:
             continue
         seconds = sum(row.duration_s for row in own)
         per_s = None if None in tokens else sum(filter(None, tokens)) / seconds
-        kbps = 8e-3 * sum(filter(None, payload)) / seconds
+        kbps = 8e-3 * sum(filter(None, sizes)) / seconds
         points.append(Point(system, family(system), kbps, per_s, own))
     return points
 
@@ -97,7 +97,7 @@ def quality_figure(rows: Sequence[Row]) -> Figure:
     clips = len({row.clip for row in rows})
     caption(
         figure,
-        f"Means over {clips} clips with 95 % intervals (bootstrap over clips); kbit/s of the tokens, without headers.",
+        f"Means over {clips} clips with 95 % intervals (bootstrap over clips); kbit/s of the files, headers and all.",
     )
     name_points(figure, named)
     return figure

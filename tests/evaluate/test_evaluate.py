@@ -255,7 +255,7 @@ def test_an_evaluation_writes_a_complete_row_for_every_clip_and_system(
         assert bool(one["tokens"]) == one["system"].startswith("tiny")
     table = (out / "table.md").read_text()
     assert table.rstrip() == found.report
-    assert "| opus-6 | –[^3] | –[^3] | –[^3] | –[^3] | 0 |" in table and "3 clips, 4 s" in table
+    assert "| opus-6 | –[^3] | –[^3] | –[^3] | –[^3] | –[^3] | 0 |" in table and "3 clips, 4 s" in table
     assert [line.startswith("**ERROR**") for line in table.splitlines()].count(True) == len(found.errors)
     assert read_rows((out / "rows.csv").read_text()) == found.rows
     parquet = pandas.read_parquet(out / "rows.parquet")

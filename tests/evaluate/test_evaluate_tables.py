@@ -33,9 +33,10 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says(monkeypatch
 
 
 def test_the_tables_give_means_intervals_and_the_rate_of_the_whole_set() -> None:
-    rows = [row("ours", 1.0), row("ours", 3.0, duration_s=8.0, file_bytes=700, payload_bytes=500, delay_ms=2.0)]
-    # 1000 bytes in 10 s are 0.8 kbps, 750 are 0.6
-    assert markdown(rates_table(rows)).splitlines()[2] == "| ours | 0.80 | 0.60 | 2.0 | +1.0 | 2 |"
+    long = {"duration_s": 8.0, "file_bytes": 700, "payload_bytes": 500, "delay_ms": 2.0, "index_bits": 7000.0}
+    rows = [row("ours", 1.0, index_bits=3000.0), row("ours", 3.0, **long)]
+    # 1000 bytes in 10 s are 0.8 kbps, 750 are 0.6, 10,000 bits are 1.0
+    assert markdown(rates_table(rows)).splitlines()[2] == "| ours | 0.80 | 0.60 | 1.00 | 2.0 | +1.0 | 2 |"
     line = markdown(scores_table(rows, CLASSIC, {})).splitlines()[2]
     assert line == "| ours | 2.00 [1.00, 3.00] | 2.00 [1.00, 3.00] | 2.000 [1.000, 3.000] |"
 
@@ -52,7 +53,9 @@ def test_what_is_undefined_is_a_footnote_and_not_in_the_mean() -> None:
         "[^3]: install it",
     ]
     lines = markdown(rates_table([*rows, gone])).splitlines()
-    assert lines[3] == f"| gone |{' –[^1] |' * 4} 0 |"
+    assert lines[2] == "| ours | 1.20 | 1.00 | –[^1] | 5.0 | +0.0 | 2 |"
+    assert lines[3] == f"| gone |{' –[^2] |' * 5} 0 |"
+    assert lines[5:] == ["[^1]: its payload is its tokens, without entropy coding", "[^2]: install it"]
 
 
 def test_csv_has_an_empty_cell_for_what_is_not_there() -> None:

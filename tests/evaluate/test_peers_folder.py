@@ -76,7 +76,7 @@ def test_sizes_are_those_of_the_coded_files_or_not_known(tmp_path: Path, audio_f
     (coded / ".one.bits").write_bytes(bytes(5))  # hidden
     bare, sized = peer(f"x={out}"), peer(f"x={out}{os.pathsep}{coded}")
     one, two = (Clip(f"{name}.flac", level(0), RATE_HZ) for name in ("one", "two"))
-    assert bare.code(one)[2:] == (None, None, None, "no coded files were given")
+    assert bare.code(one)[2:6] == (None, None, None, "no coded files were given")
     assert sized.code(one)[2:4] == (123, None) and "payload" in sized.code(one).note
     with pytest.raises(PeerError, match=r"coded has no file for two\.flac"):
         sized.code(two)

@@ -32,6 +32,7 @@ class Coded(NamedTuple):
     payload_bytes: int | None  # without the container's headers and checksums; None: not known
     indices: Int64[np.ndarray, "frames pairs"] | None = None  # the tokens, of a codec that has them
     note: str = ""  # why a size is not known
+    index_bits: float | None = None  # what the tokens cost at log2 of their alphabets, of a codec that has them
 
 
 @runtime_checkable

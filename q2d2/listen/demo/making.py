@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from q2d2 import audio, bitstream
+from q2d2 import audio
 from q2d2.atomic import write_whole
 from q2d2.bitstream.header import MAGIC
 from q2d2.codec import Codec, Codes
@@ -85,24 +85,14 @@ def _from_audio(codec: Codec, clip: Clip, limits: Limits, report: Callable[[Prog
     report(Progress("encoding", _READ, "encoding"))
     pairs = {rate: codec.rates[rate] for rate in clip.rates}
     codes = codec.encode(recording.wav, recording.sample_rate_hz, max(pairs.values()))
-    files = {rate: _file(codec, codes, number) for rate, number in pairs.items()}
+    files = {rate: codec.to_bytes(replace(codes, indices=codes.indices[:, :number])) for rate, number in pairs.items()}
     return Material(recording.wav, codes, files, recording.is_cut)
-
-
-def _file(codec: Codec, codes: Codes, pairs: int) -> bytes:
-    """What `Codec.compress` gives at this rate: its tokens are the first of each frame."""
-    file = io.BytesIO()
-    writer = bitstream.Writer(file, codec.header(codes.sample_rate_hz, pairs))
-    writer.write(codes.indices[:, :pairs].numpy())
-    writer.close(codes.num_samples)
-    return file.getvalue()
 
 
 def _from_tokens(codec: Codec, clip: Clip, limits: Limits) -> Material:
     data = clip.source.read_bytes()
-    reader = bitstream.Reader(io.BytesIO(data))
+    reader = codec.reader(io.BytesIO(data))
     header, samples, frames = reader.header, reader.header.num_samples, reader.num_frames
-    codec.check_header(header)
     check_rate(header.sample_rate_hz)
     if not samples or not frames:
         raise ValueError("holds no frames")
@@ -123,7 +113,7 @@ def _sounds(codec: Codec, material: Material, report: Callable[[Progress], None]
     for number, (rate, data) in enumerate(material.files.items()):
         share = _ENCODED + (_DECODED - _ENCODED) * number / len(material.files)
         report(Progress("encoding", share, f"{rate}: decoding"))
-        pairs = len(bitstream.header_of(data).points)
+        pairs = len(codec.reader(io.BytesIO(data)).header.points)
         yield Sound(rate, codec.decode(replace(material.codes, indices=material.codes.indices[:, :pairs])), data)
 
 
@@ -157,7 +147,7 @@ def _size(codec: Codec, sound: Sound, duration_s: float) -> dict[str, int | floa
     """Bytes and bits per second of a file, header and all, and of its tokens alone."""
     if sound.file is None:
         return {}
-    pairs = len(bitstream.header_of(sound.file).points)
+    pairs = len(codec.reader(io.BytesIO(sound.file)).header.points)
     return {
         "bytes": len(sound.file),
         "file_bps": 8 * len(sound.file) / duration_s,
