@@ -28,7 +28,7 @@ from q2d2.decoder import Decoded, HarmonicDecoder
 from q2d2.encoder import SpectralEncoder
 from q2d2.indices import check_indices
 from q2d2.quantizer import Quantized
-from q2d2.releases import PRIORS, RELEASES, describe
+from q2d2.releases import describe, who_reads, who_reads_prior
 from q2d2.resampling import check_rate, resample, resampled_length
 from q2d2.signals import Samples, mono
 from q2d2.streams import StreamingDecoder, StreamingEncoder
@@ -244,10 +244,8 @@ class Codec(nn.Module):
         try:
             reader = bitstream.Reader(file, on_damage, {} if self.prior is None else {self.prior.id: self.prior})
         except bitstream.UnknownPriorError as error:
-            weights = PRIORS.get(error.prior)
-            if weights in RELEASES:
-                raise self._written_by(RELEASES[weights].model, weights) from error
-            raise ValueError(f"{error}; this is {describe(self.config.name, self.weights)}") from error
+            who = who_reads_prior(error.prior) or str(error)
+            raise ValueError(f"{who}; this is {describe(self.config.name, self.weights)}") from error
         self.check_header(reader.header)
         return reader
 
@@ -271,22 +269,14 @@ class Codec(nn.Module):
         same_weights = header.weights == self.weights
         if fits and (same_weights or UNSAVED in (header.weights, self.weights)):
             return
-        if header.weights in RELEASES and not same_weights:
-            raise self._written_by(header.model, header.weights)
+        who = None if same_weights else who_reads(header.weights)
+        if who is not None:
+            raise ValueError(f"{who}; this is {describe(self.config.name, self.weights)}")
         if not fits:
             raise ValueError(f"the file was written by another codec ({header.model}): load that one to decode it")
         raise ValueError(
             f"the file was written with the weights {header.weights} of {header.model}, but those loaded are "
             f"{self.weights}: load the version of the model that wrote it"
-        )
-
-    def _written_by(self, model: str, weights: str) -> ValueError:
-        """What to say of a file of another release."""
-        release = RELEASES[weights]
-        reader = f"{release.package} reads it" if release.package else f"load {release.model} to decode it"
-        return ValueError(
-            f"the file was written by {describe(model, weights)}: {reader}; "
-            f"this is {describe(self.config.name, self.weights)}"
         )
 
     # -- signals of any length -----------------------------------------------------------------------------------------

@@ -24,16 +24,24 @@ RELEASES = {
     "8e06815218b3363c": Release("speech-live", "1"),
 }
 
-# By the hash of every prior that was ever in the package: the weights whose indices it is for. Rows stay.
+
+class PriorRelease(NamedTuple):
+    """A prior, and the last package that held it, as of weights."""
+
+    weights: str  # those whose indices it is for
+    package: str | None = None
+
+
+# By hash, in order of shipping. A prior that is replaced gets its package, also where its weights stay. Rows stay.
 PRIORS = {
-    "5f3f52f294f2737b": "e1854adae60f6109",
+    "5f3f52f294f2737b": PriorRelease("e1854adae60f6109"),
 }
 
 
 def model_with_prior(prior: str) -> str | None:
     """The model in this package whose files name this prior, if any."""
-    release = RELEASES.get(PRIORS.get(prior, ""))
-    return None if release is None or release.package is not None else release.model
+    release = PRIORS.get(prior)
+    return None if release is None or release.package is not None else RELEASES[release.weights].model
 
 
 def describe(model: str, weights: str) -> str:
@@ -42,3 +50,20 @@ def describe(model: str, weights: str) -> str:
     if release is None:
         return f"{model}, weights {weights} (no known release)"
     return f"{release.model} version {release.version}, weights {weights}"
+
+
+def who_reads(weights: str) -> str | None:
+    """What to tell somebody whose codec cannot read a file of these weights; None if they are of no release."""
+    release = RELEASES.get(weights)
+    return None if release is None else _who(release, weights, release.package)
+
+
+def who_reads_prior(prior: str) -> str | None:
+    """The same of a file whose indices are coded with a prior."""
+    coded = PRIORS.get(prior)
+    return None if coded is None else _who(RELEASES[coded.weights], coded.weights, coded.package)
+
+
+def _who(release: Release, weights: str, package: str | None) -> str:
+    reader = f"{package} reads it" if package else f"load {release.model} to decode it"
+    return f"the file was written by {describe(release.model, weights)}: {reader}"

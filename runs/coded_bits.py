@@ -1,7 +1,7 @@
 """What a model's files cost: `python runs/coded_bits.py MODEL DEV`.
 
-Prints, for the clips of DEV at every rate, kbps as log2(points), as payload, as whole files and as files of version 1 of
-the format; what a chunk's beginning costs, on all clips in one; and how many codebooks fit into a rate.
+Prints, for the clips of DEV at every rate, kbps as log2(points), as payload, as whole files and as files of version 1
+of the format; what a chunk's beginning costs, on all clips in one; and how many codebooks fit into a rate.
 """
 
 from __future__ import annotations
