@@ -2,8 +2,8 @@
 
 Needs `pip install atheris`, numpy, constriction, safetensors and jaxtyping, and no torch. OUT keeps the files that
 found new ways through the reader; options after it are libFuzzer's. Checksums count as right in two of three runs, so
-that what lies behind them is reached. What must hold: the frames of the file or a BitstreamError, and with on_damage="skip"
-never more frames than its chunks hold; no run may take 5 s or 512 MiB (libFuzzer ends those).
+that what lies behind them is reached. What must hold: frames of the file's alphabets or a BitstreamError of one line;
+no run may take 5 s or 512 MiB (libFuzzer ends those).
 """
 
 import io

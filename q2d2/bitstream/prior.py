@@ -260,12 +260,12 @@ class _Group:
         # how far down, in steps of the table of powers: minus the logits
         output = np.zeros((len(sizes), largest, hidden))
         down = np.full((sum(rows[first:stop]), largest), float(2**40))
-        self._after = np.cumsum([0, *rows[first:stop]])[:-1]
+        self.after = np.cumsum([0, *rows[first:stop]])[:-1]  # rows of `_down` before each codebook's own
         for i, size in enumerate(sizes):
             own = slice(offsets[first + i], offsets[first + i] + size)
             output[i, :size] = prior.output[own] * -(2.0 ** (LOGIT_PLACES - HIDDEN_PLACES - PLACES))
             after = tables[first + i].reshape(-1, size) + prior.bias[own].astype(np.float64)
-            down[self._after[i] : self._after[i] + len(after), :size] = after * -(2.0 ** (LOGIT_PLACES - PLACES))
+            down[self.after[i] : self.after[i] + len(after), :size] = after * -(2.0 ** (LOGIT_PLACES - PLACES))
         self.columns = slice(first, stop)
         self.rows = offsets[first:stop]
         self._shape = (len(sizes), largest)
@@ -277,13 +277,14 @@ class _Group:
     ) -> Float64[np.ndarray, "*frames group points"]:
         """last: as in `_Past`."""
         down = (np.maximum(hidden, 0) @ self._output).reshape(*hidden.shape[:-1], *self._shape)
-        down += self._down.take(last + self._after, axis=0)
+        down += self._down.take(last, axis=0)
         down -= np.minimum.reduce(down, -1, keepdims=True)
         powers = _powers()
         sums = np.add.accumulate(powers.take(down.astype(np.int64), mode="clip"), -1)
         sums /= sums[..., -1:] / TOTAL
         np.floor(sums, out=sums)  # as exact as a division of whole numbers: see docs/format.md
-        sums[..., 1:] -= sums[..., :-1].copy()
+        later = sums[..., 1:]
+        later -= sums[..., :-1].copy()
         return sums
 
 
@@ -296,6 +297,7 @@ class _Network:
         self.groups = [_Group(prior, first, stop) for first, stop in pairwise([*starts, codebooks])]
         offsets = np.cumsum([0, *prior.points])
         self.rows = offsets[:codebooks]
+        self.after = np.concatenate([group.after for group in self.groups])
         self.followed = np.minimum(np.array(follow_rows(prior.points)[:codebooks]) - 1, 1)
         # what an index adds to the hidden units; that of a group's first codebook also goes over to the next group
         self.mix = prior.mix.astype(np.float64)
@@ -330,7 +332,7 @@ class _Past:
     def __init__(self, network: _Network) -> None:
         self._network = network
         self.seen = np.zeros(network.inputs)  # the last frames, the latest first; the averages
-        self.last = np.zeros(len(network.rows), dtype=np.int64)  # 1 + the index of the frame before, where it counts
+        self.last = network.after  # for each codebook, the row of what follows its last index
 
     def hidden(self) -> Float64[np.ndarray, " H"]:
         return self.seen.ravel() @ self._network.past + self._network.first
@@ -342,4 +344,4 @@ class _Past:
         averages += np.floor((values - averages) * network.share_of_new)
         frames[1:] = frames[:-1].copy()
         frames[:1] = values
-        np.multiply(row + 1, network.followed, out=self.last)
+        self.last = network.after + (row + 1) * network.followed
