@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def save(codec: Codec, folder: str | Path) -> None:
     """Write `codec`, which stays as it is, as a model folder: `load` gives it back with its weights rounded.
 
-    A prior that is there goes, as it was fitted to other weights: `q2d2 fit-prior` fits another.
+    A prior that was fitted to other weights goes: `q2d2 fit-prior` fits another.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,13 +71,18 @@ def save(codec: Codec, folder: str | Path) -> None:
     rounded.load_state_dict({name: _half(value) for name, value in codec.state_dict().items()})
     rounded.measure_silence()
     half = {name: _half(value) for name, value in rounded.state_dict().items()}
-    (folder / PRIOR).unlink(missing_ok=True)
     write_whole(folder / CONFIG, TypeAdapter(CodecConfig).dump_json(codec.config, indent=1) + b"\n")
+    before = _hash(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else None
     write_tensors(folder / WEIGHTS, half, {})
+    if _hash(folder / WEIGHTS) != before:
+        (folder / PRIOR).unlink(missing_ok=True)
 
 
-def load(model: str | Path | None = None) -> Codec:
-    """The codec of this name, folder or hub id (default: the shipped `speech`), on the CPU and ready to run."""
+def load(model: str | Path | None = None, with_prior: bool = True) -> Codec:
+    """The codec of this name, folder or hub id (default: the shipped `speech`), on the CPU and ready to run.
+
+    with_prior: whether to take up the prior that is there.
+    """
     folder = SHIPPED / "speech" if model is None else _folder(model)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -99,7 +104,7 @@ def load(model: str | Path | None = None) -> Codec:
         reason = str(error).splitlines()[1].strip()
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from error
     codec.weights = _hash(folder / WEIGHTS)
-    if (folder / PRIOR).is_file():
+    if with_prior and (folder / PRIOR).exists():
         codec.prior = _prior(folder / PRIOR, codec)
     return codec.eval()
 
@@ -116,11 +121,11 @@ def _prior(path: Path, codec: Codec) -> Prior:
         prior = Prior.load(path)
     except PriorError as error:
         raise ModelError(str(error)) from error
-    own = (codec.weights, codec.config.sample_rate_hz, codec.hop, codec.quantizer.points)
-    if (prior.weights, prior.codec_rate_hz, prior.hop, prior.points) != own:
+    own = (codec.config.name, codec.weights, codec.config.sample_rate_hz, codec.hop, codec.quantizer.points)
+    if (prior.model, prior.weights, prior.codec_rate_hz, prior.hop, prior.points) != own:
         raise ModelError(
-            f"{path}: was fitted to the weights {prior.weights}, and those beside it are {codec.weights}; fit it again "
-            f"with q2d2 fit-prior, or remove it: files are larger without"
+            f"{path}: was fitted to {prior.model}, weights {prior.weights}; beside it are {codec.config.name}, weights "
+            f"{codec.weights}: fit it again with q2d2 fit-prior --overwrite, or remove it (files are larger without)"
         )
     return prior
 

@@ -242,7 +242,7 @@ class Codec(nn.Module):
     def reader(self, file: bitstream.ReadableFile, on_damage: Literal["raise", "skip"] = "raise") -> bitstream.Reader:
         """The frames of a `.q2d2` file. ValueError if this codec cannot decode them."""
         try:
-            reader = bitstream.Reader(file, on_damage, {} if self.prior is None else {self.prior.id: self.prior})
+            reader = bitstream.Reader(file, on_damage, () if self.prior is None else (self.prior,))
         except bitstream.UnknownPriorError as error:
             who = who_reads_prior(error.prior) or str(error)
             raise ValueError(f"{who}; this is {describe(self.config.name, self.weights)}") from error

@@ -27,14 +27,15 @@ def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tup
     codec: the one that wrote it, if that is none in the package.
     """
     with open_source(source, seekable=True) as (file, name), named(name):
+        begin = file.tell()
         prior = _prior(file, codec)
-        reader = bitstream.Reader(file, "skip", {} if prior is None else {prior.id: prior})
+        reader = bitstream.Reader(file, "skip", () if prior is None else (prior,))
         sizes, coded = [], np.zeros(len(reader.header.points))
         for chunk in reader.chunks():
             sizes.append((len(chunk.indices), chunk.num_bytes, chunk.by_prior))
-            if prior is not None:
-                coded += prior.bits(chunk.indices)
-        num_bytes = file.seek(0, io.SEEK_END)
+            by_prior = prior.bits(chunk.indices) if prior is not None and chunk.by_prior else None
+            coded += len(chunk.indices) * np.log2(reader.header.points) if by_prior is None else by_prior
+        num_bytes = file.seek(0, io.SEEK_END) - begin
     header = reader.header
     frame_rate_hz = header.codec_rate_hz / header.hop
     whole = sum(frames for frames, _, _ in sizes)
@@ -65,12 +66,13 @@ def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tup
 
 def _prior(file: bitstream.ReadableFile, codec: Codec | None) -> bitstream.Prior | None:
     """What the file's indices are coded with, if its header names a prior. FileError if that is not known."""
+    begin = file.tell()
     beginning = file.read(MAX_HEADER_BYTES)
-    file.seek(0)
-    own = {} if codec is None or codec.prior is None else {codec.prior.id: codec.prior}
+    file.seek(begin)
+    own = None if codec is None else codec.prior
     try:
-        id_ = bitstream.header_of(beginning, own).prior
-        return None if id_ is None else own[id_]
+        header = bitstream.header_of(beginning, () if own is None else (own,))
+        return None if header.prior is None else own
     except bitstream.UnknownPriorError as error:
         prior = checkpoint.shipped_prior(error.prior)
         if prior is None:
@@ -86,7 +88,8 @@ def _prior_rows(
 ) -> Rows:
     """What the prior saves, in all and by codebook."""
     used = sum(by_prior for _, _, by_prior in sizes)
-    saved = f"{coded.sum():.2f} bits a frame for {raw.sum():.2f}, {1 - coded.sum() / raw.sum():.1%} less"
+    saved = f"{coded.sum():.2f} bits a frame for {raw.sum():.2f}"
+    saved += f", {1 - coded.sum() / raw.sum():.1%} less" if raw.sum() else ""
     rows = [("prior", f"{prior.id}, used in {used} of {len(sizes)} chunks: {saved}")]
     for first in range(0, len(raw), _IN_A_LINE):
         part = slice(first, first + _IN_A_LINE)
@@ -117,7 +120,7 @@ def model_rows(codec: Codec) -> Rows:
 
 
 def _prior_size(prior: bitstream.Prior) -> str:
-    return f"{prior.id}, {len(prior.to_bytes()):,} bytes, {len(prior.starts)} groups of codebooks"
+    return f"{prior.id}, {len(prior.data):,} bytes, {len(prior.starts)} groups of codebooks"
 
 
 def _reach_rows(codec: Codec) -> Rows:

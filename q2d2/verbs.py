@@ -270,14 +270,21 @@ def fit_prior() -> type[Verb]:
             from q2d2.train.prior import fit
 
             target = self.model / checkpoint.PRIOR
+            if target.is_dir():
+                raise UsageError(f"{target}: is a folder; remove it")
             if target.exists() and not self.overwrite:
                 raise UsageError(f"{target}: exists already; --overwrite replaces it")
             if not self.model.is_dir():
                 raise UsageError(f"{self.model}: is no model folder; q2d2 train writes such")
-            codec = checkpoint.load(self.model)
+            codec = checkpoint.load(self.model, with_prior=False)  # it may be of other weights, or damaged
             prior, saved = fit(codec, self.config)
-            write_whole(target, prior.to_bytes())
-            print(f"{target}: {len(prior.to_bytes()):,} bytes, prior {prior.id}")
+            if worthless := [rate.rate for rate in saved if rate.share <= 0]:
+                raise ValueError(
+                    f"on speech held out the prior saves nothing at {', '.join(worthless)}, and is not written; "
+                    f"give it more hours, fewer steps or fewer hidden units"
+                )
+            write_whole(target, prior.data)
+            print(f"{target}: {len(prior.data):,} bytes, prior {prior.id}")
             for rate in saved:
                 coded_bps = rate.coded * codec.frame_rate_hz
                 print(

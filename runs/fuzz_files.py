@@ -82,7 +82,7 @@ def one(data: bytes) -> None:
     opened = (io.BytesIO, Pipe)[how // 3 % 2]
     on_damage = ("raise", "skip")[how // 6 % 2]
     try:
-        reader = bitstream.Reader(opened(data[1:]), on_damage, {PRIOR.id: PRIOR})
+        reader = bitstream.Reader(opened(data[1:]), on_damage, (PRIOR,))
         points, frames = np.array(reader.header.points), 0
         for chunk in reader.chunks():
             assert chunk.indices.shape == (len(chunk.indices), len(points))

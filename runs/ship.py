@@ -78,7 +78,7 @@ def main(
     for source in [candidate / name for name in names] + ([run] if run.is_file() else []):
         if source.parent != shipped:
             shutil.copyfile(source, shipped / source.name)
-    write_whole(shipped / checkpoint.PRIOR, prior.to_bytes())
+    write_whole(shipped / checkpoint.PRIOR, prior.data)
     write_whole(listing, text.encode())
     card = shipped / "README.md"
     write_whole(card, with_scores(with_weights(card.read_text(), text, new.weights), rows).encode())
@@ -102,7 +102,7 @@ def _prior(codec: Codec, corpus: Path, path: Path) -> Prior:
     if path.is_file() and (prior := Prior.load(path)).weights == codec.weights:
         return prior
     prior, saved = fit(codec, FitConfig(corpus))
-    write_whole(path, prior.to_bytes())
+    write_whole(path, prior.data)
     for rate in saved:
         print(f"rate {rate.rate}: {rate.coded:.2f} bits a frame for {rate.raw:.2f}, {rate.share:.1%} less")
     return prior
@@ -200,12 +200,13 @@ def with_scores(card: str, rows: Sequence[Row]) -> str:
             elif name == "log2(points), bit/s":
                 cells[column] = f"{sum(row.index_bits or 0 for row in own) / seconds:,.0f}"
             elif name in COLUMNS:
-                cells[column] = _mean(own, *COLUMNS[name])
+                cells[column] = _mean(own, *COLUMNS[name]) or cells[column]
         lines[i] = f"| {' | '.join(cells)} |"
     return "\n".join(lines) + "\n"
 
 
 def _mean(rows: Sequence[Row], score: str, decimals: int) -> str:
+    """Empty if none has it."""
     values = np.array([value for row in rows if (value := row.scores.get(score)) is not None])
     if not len(values):
         return ""

@@ -2,7 +2,7 @@
 
 import io
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -118,7 +118,7 @@ def little_memory(limit: int = 1 << 20) -> Iterator[None]:
         tracemalloc.stop()
 
 
-def outcome(file: io.BytesIO, priors: Mapping[str, Prior] | None = None) -> np.ndarray | BitstreamError:
+def outcome(file: io.BytesIO, priors: Sequence[Prior] = ()) -> np.ndarray | BitstreamError:
     """All frames, or the error, which is one line."""
     try:
         return read_all(Reader(file, priors=priors))

@@ -46,7 +46,7 @@ class Case:
     def __init__(self, prior: Prior | None) -> None:
         about = header(POINTS, 54 * 450) if prior is None else header_by(prior, 3, 54 * 450)
         self.header_bytes = len(about.to_bytes())
-        self.priors = {} if prior is None else {prior.id: prior}
+        self.priors = () if prior is None else (prior,)
         self.indices = np.concatenate([lasting_indices(POINTS, 30), random_indices(POINTS, 24)])
         self.data = write_file(self.indices, about, 10, num_samples=54 * 450, prior=prior)
         table = self.reader(io.BytesIO(self.data))._table

@@ -13,7 +13,7 @@ from q2d2.bitstream.records import pack_chunk as pack_any_chunk
 
 POINTS = (85, 1, 145)
 PRIOR = small_prior(POINTS)
-PRIORS = {PRIOR.id: PRIOR}
+PRIORS = (PRIOR,)
 EMPTY = header(POINTS, 0).to_bytes()
 EMPTY_1 = (
     b'{"model":"speech","weights":"0123456789abcdef","sample_rate":24000,"codec_rate":24000,"hop":450,"samples":0,'

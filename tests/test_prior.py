@@ -30,10 +30,6 @@ POINTS = (13, 9, 4, 7, 1, 2, 5)
 quick = settings(max_examples=40, deadline=None)
 
 
-def priors_of(prior: Prior) -> dict[str, Prior]:
-    return {prior.id: prior}
-
-
 @quick
 @given(
     points=st.lists(st.integers(1, 20), min_size=1, max_size=8),
@@ -49,7 +45,7 @@ def test_what_is_packed_comes_back_and_is_what_whole_numbers_make_of_it(points, 
     indices = some(points[:codebooks], num_frames, seed)
     payload = prior.pack(indices)
     np.testing.assert_array_equal(prior.unpack(payload, num_frames, codebooks), indices)
-    independent = format_reference.Prior(prior.to_bytes())
+    independent = format_reference.Prior(prior.data)
     assert independent.decode(payload, num_frames, codebooks) == indices.tolist()
     # two words at the end, and 2^-8 of rounding an index
     assert abs(8 * len(payload) - prior.bits(indices).sum()) <= 64 + indices.size / 128
@@ -60,7 +56,7 @@ def test_a_large_alphabet_is_one_like_any_other():
     prior, indices = small_prior(points), lasting_indices(points, 12)
     payload = prior.pack(indices)
     np.testing.assert_array_equal(prior.unpack(payload, 12, 4), indices)
-    assert format_reference.Prior(prior.to_bytes()).decode(payload, 12, 4) == indices.tolist()
+    assert format_reference.Prior(prior.data).decode(payload, 12, 4) == indices.tolist()
 
 
 def test_the_first_frames_cost_the_same_whatever_follows():
@@ -98,10 +94,10 @@ def test_the_golden_file_is_still_what_is_written_and_read():
     data = (DATA / "golden-2-prior.q2d2").read_bytes()
     indices = golden_indices()
     assert write_file(indices, Header.of(prior, 7, 44_100), 20, num_samples=49_612, prior=prior) == data
-    reader = Reader(io.BytesIO(data), priors=priors_of(prior))
+    reader = Reader(io.BytesIO(data), priors=(prior,))
     assert [chunk.by_prior for chunk in reader.chunks()] == [True, True, False]
     np.testing.assert_array_equal(read_all(reader), indices)
-    independent = format_reference.read(data, format_reference.Prior(prior.to_bytes()))
+    independent = format_reference.read(data, format_reference.Prior(prior.data))
     assert independent.frames == indices.tolist()
     assert independent.num_samples == 49_612
     assert independent.header["model"] == reader.header.model == "speech"
@@ -114,12 +110,12 @@ def test_a_file_by_a_prior():
         about = header_by(prior, codebooks)
         data = write_file(indices[:, :codebooks], about, 40, num_samples=200 * 450, prior=prior)
         for opened in (io.BytesIO, Pipe):
-            reader = Reader(opened(data), priors=priors_of(prior))
+            reader = Reader(opened(data), priors=(prior,))
             np.testing.assert_array_equal(read_all(reader), indices[:, :codebooks])
             assert (reader.header.points, reader.header.weights) == (POINTS[:codebooks], prior.weights)
-        seekable = Reader(io.BytesIO(data), priors=priors_of(prior))
+        seekable = Reader(io.BytesIO(data), priors=(prior,))
         np.testing.assert_array_equal(seekable.read(35, 170), indices[35:170, :codebooks])
-        independent = format_reference.read(data, format_reference.Prior(prior.to_bytes()))
+        independent = format_reference.read(data, format_reference.Prior(prior.data))
         assert independent.frames == indices[:, :codebooks].tolist()
 
 
@@ -128,7 +124,7 @@ def test_no_chunk_is_longer_than_at_a_constant_rate():
     surprising = write_file(random_indices(POINTS, 500), header_by(prior, 7), 100, prior=prior)
     constant = write_file(random_indices(POINTS, 500), header_by(prior, 7), 100)
     assert len(surprising) <= len(constant)
-    chunks = list(Reader(io.BytesIO(constant), priors=priors_of(prior)).chunks())
+    chunks = list(Reader(io.BytesIO(constant), priors=(prior,)).chunks())
     assert not any(chunk.by_prior for chunk in chunks)
     assert {chunk.payload_bytes for chunk in chunks} <= {
         round(100 * np.log2(POINTS).sum() / 8) + i for i in range(-1, 5)
@@ -144,7 +140,7 @@ def test_header_and_trailer_of_a_short_clip_take_forty_bytes(num_samples):
     data = write_file(
         lasting_indices(POINTS[:6], 427), header_by(prior, 6, num_samples), num_samples=8 * 24_000, prior=prior
     )
-    (chunk,) = Reader(io.BytesIO(data), priors=priors_of(prior)).chunks()
+    (chunk,) = Reader(io.BytesIO(data), priors=(prior,)).chunks()
     assert len(data) - chunk.num_bytes <= 40
     assert chunk.num_bytes - chunk.payload_bytes <= 9
 
@@ -152,11 +148,11 @@ def test_header_and_trailer_of_a_short_clip_take_forty_bytes(num_samples):
 def test_a_prior_that_is_not_there_is_named():
     prior, other = small_prior(POINTS), small_prior(POINTS, 1)
     data = write_file(lasting_indices(POINTS[:3], 20), header_by(prior, 3), prior=prior)
-    for known in (None, {}, priors_of(other)):
+    for known in ((), (other,)):
         with pytest.raises(UnknownPriorError, match=f"coded with the prior {prior.id}") as caught:
             Reader(io.BytesIO(data), priors=known)
         assert caught.value.prior == prior.id
-    with pytest.raises(ValueError, match="does not name the prior"):
+    with pytest.raises(ValueError, match="not that of a file by the prior"):
         Writer(io.BytesIO(), header(POINTS), prior=prior)
     with pytest.raises(ValueError, match="number of codebooks"):
         Header.of(prior, 8, 24_000)
@@ -164,9 +160,9 @@ def test_a_prior_that_is_not_there_is_named():
 
 def test_a_prior_file_is_the_same_prior(tmp_path):
     prior = small_prior(POINTS, 3)
-    (tmp_path / "prior").write_bytes(prior.to_bytes())
+    (tmp_path / "prior").write_bytes(prior.data)
     again = Prior.load(tmp_path / "prior")
-    assert again.id == prior.id == format_reference.Prior(prior.to_bytes()).id
+    assert again.id == prior.id == format_reference.Prior(prior.data).id
     indices = random_indices(POINTS, 50)
     assert again.pack(indices) == prior.pack(indices)
 
@@ -179,7 +175,7 @@ def test_a_prior_file_is_the_same_prior(tmp_path):
         ({"starts": (0, 3, 3)}, "groups"),
         ({"starts": (1,)}, "groups"),
         ({"starts": ()}, "groups"),
-        ({"decays": (20, 1)}, "averages"),
+        ({"decays": (20, 1)}, "decays"),
         ({"points": (0, *POINTS[1:])}, "points"),
         ({"frames_back": 2}, "past is"),
         ({"bias": np.full(41, 2**31 - 1, np.int32)}, "too large"),
@@ -192,7 +188,7 @@ def test_an_impossible_prior_is_refused(changes, why):
 
 
 def test_a_damaged_prior_file_is_an_error_or_another_prior(tmp_path):
-    good, rng = small_prior(POINTS).to_bytes(), np.random.default_rng(0)
+    good, rng = small_prior(POINTS).data, np.random.default_rng(0)
     for _ in range(300):
         bad = bytearray(good)
         bad[rng.integers(0, 1500)] = rng.integers(0, 256)

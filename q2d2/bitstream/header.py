@@ -4,11 +4,11 @@ It names the prior that its indices are coded with, from which model, weights an
 where there is no prior.
 """
 
-import re
 from dataclasses import dataclass
 from itertools import groupby
 from zlib import crc32
 
+from q2d2.bitstream.fields import MAX_RATE_HZ, require_codec, require_hash, require_range
 from q2d2.bitstream.packing import MAX_ALPHABET, MAX_INTEGER, MAX_PAIRS, pack_varint
 from q2d2.bitstream.prior import Prior
 
@@ -16,9 +16,6 @@ MAGIC = b"Q2D2"
 VERSION = 2
 BY_PRIOR, LENGTH_IN_TRAILER = 1, 2  # bits of the kind
 
-MAX_RATE_HZ = 1_000_000
-MAX_HOP = 1 << 16
-MAX_NAME = 64  # characters
 MAX_HEADER_BYTES = 4096  # no header of any version is longer
 
 
@@ -43,22 +40,20 @@ class Header:
     prior: str | None = None
 
     def __post_init__(self) -> None:
-        _require(1 <= len(self.model) <= MAX_NAME and self.model.isprintable(), "model is no printable name")
-        for name, value in (("weights", self.weights), ("prior", self.prior)):
-            _require(value is None or re.fullmatch("[0-9a-f]{16}", value) is not None, f"{name} is no hash")
-        _require_range("sample_rate_hz", self.sample_rate_hz, 1, MAX_RATE_HZ)
-        _require_range("codec_rate_hz", self.codec_rate_hz, 1, MAX_RATE_HZ)
-        _require_range("hop", self.hop, 1, MAX_HOP)
-        _require_range("the number of codebooks", len(self.points), 1, MAX_PAIRS)
+        require_codec(self.model, self.weights, self.codec_rate_hz, self.hop)
+        if self.prior is not None:
+            require_hash("prior", self.prior)
+        require_range("sample_rate_hz", self.sample_rate_hz, 1, MAX_RATE_HZ)
+        require_range("the number of codebooks", len(self.points), 1, MAX_PAIRS)
         for size in self.points:
-            _require_range("each of points", size, 1, MAX_ALPHABET)
+            require_range("each of points", size, 1, MAX_ALPHABET)
         if self.num_samples is not None:
-            _require_range("num_samples", self.num_samples, 0, MAX_INTEGER)
+            require_range("num_samples", self.num_samples, 0, MAX_INTEGER)
 
     @classmethod
     def of(cls, prior: Prior, codebooks: int, sample_rate_hz: int, num_samples: int | None = None) -> "Header":
         """That of a file whose first so many codebooks are coded with a prior. ValueError if it knows fewer."""
-        _require_range("the number of codebooks", codebooks, 1, len(prior.points))
+        require_range("the number of codebooks", codebooks, 1, len(prior.points))
         points = prior.points[:codebooks]
         return cls(
             prior.model, prior.weights, sample_rate_hz, prior.codec_rate_hz, prior.hop, points, num_samples, prior.id
@@ -84,12 +79,3 @@ class Header:
         if self.num_samples is not None:
             record += pack_varint(self.num_samples)
         return record + crc32(record).to_bytes(4, "little")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_range(name: str, value: int, low: int, high: int) -> None:
-    _require(low <= value <= high, f"{name} is not in {low}..{high}")

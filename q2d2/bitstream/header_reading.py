@@ -1,11 +1,12 @@
 """The header of a `.q2d2` file, read and checked: of this version of the format, and of version 1, which was JSON."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from zlib import crc32
 
-from q2d2.bitstream.header import BY_PRIOR, LENGTH_IN_TRAILER, MAGIC, MAX_NAME, VERSION, Header
+from q2d2.bitstream.fields import MAX_NAME, require
+from q2d2.bitstream.header import BY_PRIOR, LENGTH_IN_TRAILER, MAGIC, VERSION, Header
 from q2d2.bitstream.packing import MAX_PAIRS, PackingError, unpack_varint
 from q2d2.bitstream.prior import Prior
 from q2d2.bitstream.records import HeaderError, NotQ2D2Error, Source, TruncatedError, UnknownPriorError, VersionError
@@ -23,14 +24,16 @@ JSON_FIELDS = {
     "points": "points",
 }
 
+Made = Callable[[], tuple[Header, Prior | None]]
 
-def header_of(beginning: bytes, priors: Mapping[str, Prior] | None = None) -> Header:
+
+def header_of(beginning: bytes, priors: Iterable[Prior] = ()) -> Header:
     """The header of a file that begins with these bytes; BitstreamError if that is none, or not all of one."""
-    return read_header(Source(BytesIO(beginning)), priors or {})
+    return read_header(Source(BytesIO(beginning)), priors)[0]
 
 
-def read_header(source: Source, priors: Mapping[str, Prior]) -> Header:
-    """The header record. `priors`: by id, those that the indices may have been coded with."""
+def read_header(source: Source, priors: Iterable[Prior]) -> tuple[Header, Prior | None]:
+    """The header record, and the prior that it names. `priors`: those that it may name."""
     for byte in MAGIC:
         if source.take(1)[0] != byte:
             raise NotQ2D2Error("not a .q2d2 file: it does not begin with Q2D2")
@@ -69,25 +72,32 @@ class _Taken:
         return unpack_varint(self.bytes)
 
 
-def _fields(taken: _Taken, priors: Mapping[str, Prior]) -> Callable[[], Header]:
+def _fields(taken: _Taken, priors: Iterable[Prior]) -> Made:
     """What makes the header of version 2, once its bytes are known to be undamaged."""
     kind = taken.bytes(1)[0]
-    _require(kind <= BY_PRIOR | LENGTH_IN_TRAILER, f"{kind} is no kind")
+    require(kind <= BY_PRIOR | LENGTH_IN_TRAILER, f"{kind} is no kind")
     if kind & BY_PRIOR:
         id_, codebooks = taken.bytes(8).hex(), taken.integer()
         rate_hz, num_samples = _original(taken, kind)
-        return lambda: Header.of(_known(id_, priors), codebooks, rate_hz, num_samples)
+
+        def by_prior() -> tuple[Header, Prior]:
+            prior = next((prior for prior in priors if prior.id == id_), None)
+            if prior is None:
+                raise UnknownPriorError(id_)
+            return Header.of(prior, codebooks, rate_hz, num_samples), prior
+
+        return by_prior
     length = taken.integer()
-    _require(length <= 4 * MAX_NAME, f"a name of {length} bytes")
+    require(length <= 4 * MAX_NAME, f"a name of {length} bytes")
     name, weights = taken.bytes(length), taken.bytes(8).hex()
     codec_rate_hz, hop = taken.integer(), taken.integer()
     points: list[int] = []
     for _ in range(taken.integer()):
         count, size = taken.integer(), taken.integer()
-        _require(1 <= count <= MAX_PAIRS - len(points), "too many codebooks, or a run of none")
+        require(1 <= count <= MAX_PAIRS - len(points), "too many codebooks, or a run of none")
         points += [size] * count
     rate_hz, num_samples = _original(taken, kind)
-    return lambda: Header(name.decode(), weights, rate_hz, codec_rate_hz, hop, tuple(points), num_samples)
+    return lambda: (Header(name.decode(), weights, rate_hz, codec_rate_hz, hop, tuple(points), num_samples), None)
 
 
 def _original(taken: _Taken, kind: int) -> tuple[int, int | None]:
@@ -95,43 +105,31 @@ def _original(taken: _Taken, kind: int) -> tuple[int, int | None]:
     return taken.integer(), None if kind & LENGTH_IN_TRAILER else taken.integer()
 
 
-def _known(id_: str, priors: Mapping[str, Prior]) -> Prior:
-    prior = priors.get(id_)
-    if prior is None:
-        raise UnknownPriorError(id_)
-    return prior
-
-
-def _json(taken: _Taken) -> Callable[[], Header]:
+def _json(taken: _Taken) -> Made:
     """The same of version 1."""
     length = int.from_bytes(taken.bytes(2), "little")
-    _require(length <= MAX_JSON_BYTES, f"it claims {length} bytes, more than {MAX_JSON_BYTES}")
+    require(length <= MAX_JSON_BYTES, f"it claims {length} bytes, more than {MAX_JSON_BYTES}")
     text = taken.bytes(length)
-    return lambda: _header_from_json(text)
+    return lambda: (_header_from_json(text), None)
 
 
 def _header_from_json(text: bytes) -> Header:
     fields = json.loads(text.decode())
-    _require(isinstance(fields, dict) and set(fields) == set(JSON_FIELDS), "not the fields of version 1")
+    require(isinstance(fields, dict) and set(fields) == set(JSON_FIELDS), "not the fields of version 1")
     for name in ("model", "weights"):
-        _require(isinstance(fields[name], str), f"{name} is no string")
+        require(isinstance(fields[name], str), f"{name} is no string")
     for name in ("sample_rate", "codec_rate", "hop"):
-        _require(_is_integer(fields[name]), f"{name} is no integer")
-    _require(fields["samples"] is None or _is_integer(fields["samples"]), "samples is no integer")
-    _require(isinstance(fields["points"], list), "points is no list")
+        require(_is_integer(fields[name]), f"{name} is no integer")
+    require(fields["samples"] is None or _is_integer(fields["samples"]), "samples is no integer")
+    require(isinstance(fields["points"], list), "points is no list")
     points: list[int] = []
     for run in fields["points"]:
         is_run = isinstance(run, list) and len(run) == 2 and all(map(_is_integer, run))
-        _require(is_run, "points is no list of [count, size]")
+        require(is_run, "points is no list of [count, size]")
         count, size = run
-        _require(1 <= count <= MAX_PAIRS, f"a count in points is not in 1..{MAX_PAIRS}")
+        require(1 <= count <= MAX_PAIRS, f"a count in points is not in 1..{MAX_PAIRS}")
         points += [size] * count
     return Header(**{JSON_FIELDS[name]: value for name, value in fields.items()} | {"points": tuple(points)})
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 def _is_integer(value: object) -> bool:

@@ -34,6 +34,7 @@ from jaxtyping import Float64, Int64, Integer
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from q2d2.bitstream.fields import require, require_codec, require_range
 from q2d2.bitstream.packing import MAX_PAIRS, PackingError, decoder_of, payload_of
 
 VALUE_PLACES, KEPT_PLACES, PLACES = 8, 6, 10  # binary places: of values, more of them in averages, of everything else
@@ -44,7 +45,9 @@ TOTAL = 1 << 16  # what the shares of a codebook add up to
 MAX_POINTS = 1 << 14  # of a codebook; TOTAL * 2^OCTAVES * MAX_POINTS is below 2^53
 FOLLOWED = 256  # points: codebooks of more have no table of what follows what
 EXACT = 1 << 53
-BLOCK = 256  # frames whose shares are computed at once where all indices are known
+MAX_BACK = 16
+MAX_NUMBERS = 1 << 23  # in memory, 64 MiB: a prior's file is small, and what becomes of it should be
+BLOCK, BLOCK_SHARES = 256, 1 << 20  # most frames, and shares, that are computed at once where all indices are known
 SHARES = constriction.stream.model.Categorical(perfect=False)
 ABOUT = {
     "model": str,
@@ -94,28 +97,37 @@ class Prior:
             self._check()
         except ValueError as error:
             raise PriorError(f"no prior: {error}") from error
+        for name in FIELDS:  # the hash names these numbers and no others
+            getattr(self, name).flags.writeable = False
 
     @cached_property
     def id(self) -> str:
-        """By which files name it: first 16 hex digits of the SHA-256 of its bytes."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
+        """By which files name it: first 16 hex digits of the SHA-256 of its file."""
+        return hashlib.sha256(self.data).hexdigest()[:16]
 
-    def to_bytes(self) -> bytes:
-        """A safetensors file; the same for the same numbers."""
+    @cached_property
+    def data(self) -> bytes:
+        """Its file, in safetensors; of one that was loaded, the very bytes, whatever another library makes of them."""
         about = {name: getattr(self, name) for name in ABOUT}
         return save({name: getattr(self, name) for name in FIELDS}, {"prior": json.dumps(about, sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path) -> Prior:
-        """The prior in a file that holds what `to_bytes` gives; PriorError if it does not."""
+        """The prior in a file that holds what `data` gives; PriorError if it does not."""
         try:
+            data = path.read_bytes()
             with safe_open(path, "np") as file:
                 about = _about((file.metadata() or {})["prior"])
+                for name in FIELDS:
+                    if file.get_slice(name).get_dtype() != ("I32" if name == "bias" else "I16"):
+                        raise ValueError(f"{name} has other numbers")
                 fields = {name: file.get_tensor(name) for name in FIELDS}
-            return cls(**about, **fields)
+            prior = cls(**about, **fields)
         except (SafetensorError, OSError, LookupError, RecursionError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise PriorError(f"{path}: is no prior that this program can read ({reason}); fetch it again") from error
+        vars(prior)["data"] = data
+        return prior
 
     def pack(self, indices: Integer[np.ndarray, "frames codebooks"]) -> bytes:
         """A chunk: indices of the first so many codebooks, each in its alphabet."""
@@ -161,8 +173,9 @@ class Prior:
     def _blocks(self, indices: Integer[np.ndarray, "frames codebooks"]) -> Iterator[tuple[np.ndarray, list[_Step]]]:
         network = self._network(indices.shape[1])
         past = _Past(network)
-        for first in range(0, len(indices), BLOCK):
-            symbols = indices[first : first + BLOCK].astype(np.int64)
+        block = max(1, min(BLOCK, BLOCK_SHARES // network.filled))
+        for first in range(0, len(indices), block):
+            symbols = indices[first : first + block].astype(np.int64)
             yield symbols, list(network.steps(symbols, past))
 
     @cached_property
@@ -178,16 +191,24 @@ class Prior:
 
     def _check(self) -> None:
         """ValueError unless the shapes fit together and no sum can leave what float64 holds exactly."""
-        if self.value.ndim != 2 or self.mix.ndim != 2:
-            raise ValueError("value and mix are no tables")
+        require_codec(self.model, self.weights, self.codec_rate_hz, self.hop)
+        require_range("the number of codebooks", len(self.points), 1, MAX_PAIRS)
+        for size in self.points:
+            require_range("each of points", size, 1, MAX_POINTS)
+        for number in (*self.decays, self.frames_back, len(self.decays)):
+            require_range("each of decays, their number and frames_back", number, 0, MAX_BACK)
         every, codebooks = sum(self.points), len(self.points)
+        in_order = list(self.starts) == sorted({*self.starts}) and self.starts[:1] == (0,)
+        require(in_order and self.starts[-1] < codebooks, "the groups do not divide the codebooks")
+        require(self.value.ndim == self.mix.ndim == 2, "value and mix are no tables")
         width, hidden = self.value.shape[1], self.mix.shape[1]
-        if not 1 <= codebooks <= MAX_PAIRS or not all(1 <= size <= MAX_POINTS for size in self.points):
-            raise ValueError(f"1 to {MAX_PAIRS} codebooks of 1 to {MAX_POINTS} points")
-        if self.starts[:1] != (0,) or list(self.starts) != sorted({*self.starts}) or self.starts[-1] >= codebooks:
-            raise ValueError("the groups do not divide the codebooks")
-        if not all(0 <= decay <= 16 for decay in self.decays) or not 0 <= self.frames_back <= 16:
-            raise ValueError("impossible averages")
+        require(width >= 1 and hidden >= 1, "it has no values or no hidden units")
+        sizes = [self.points[first:stop] for first, stop in pairwise([*self.starts, codebooks])]
+        filled = sum(len(group) * max(group) for group in sizes)  # points, with those that fill up smaller alphabets
+        after = sum(sum(follow_rows(group)) * max(group) for group in sizes)
+        inputs = (self.frames_back + len(self.decays)) * codebooks * width
+        numbers = (filled + every + inputs) * hidden + after
+        require(numbers <= MAX_NUMBERS, f"it needs {numbers:,} numbers, more than {MAX_NUMBERS:,}")
         shapes = {
             "value": (every, width),
             "past": (self.frames_back + len(self.decays), codebooks * width, hidden),
@@ -199,16 +220,16 @@ class Prior:
             "follow": (sum(rows * size for rows, size in zip(follow_rows(self.points), self.points, strict=True)),),
         }
         for name, shape in shapes.items():
-            numbers = getattr(self, name)
-            if numbers.shape != shape or numbers.dtype != (np.int32 if name == "bias" else np.int16):
-                raise ValueError(f"{name} is {numbers.dtype} {numbers.shape}, not integers of {shape}")
+            own = getattr(self, name)
+            whole = own.dtype == (np.int32 if name == "bias" else np.int16)
+            require(whole and own.shape == shape, f"{name} is {own.dtype} {own.shape}, not integers of {shape}")
         largest = {name: np.abs(getattr(self, name).astype(np.float64)) for name in FIELDS}
         seen = largest["past"].sum((0, 1)) * largest["value"].max() * 2**KEPT_PLACES
         known = largest["by_rate"].sum(0) + largest["by_group"].max(0) + codebooks * largest["mix"].max(0)
         top = seen + known * 2 ** (HIDDEN_PLACES - PLACES)
         rest = (largest["bias"].max() + largest["follow"].max()) * 2**HIDDEN_PLACES
-        if (largest["output"] @ top).max() + rest >= EXACT:
-            raise ValueError("its numbers are too large for sums to be exact")
+        largest_sum = float((largest["output"] @ top).max() + rest)
+        require(largest_sum < EXACT, "its numbers are too large for sums to be exact")
 
 
 def follow_rows(points: Sequence[int]) -> list[int]:
@@ -268,6 +289,7 @@ class _Group:
             down[self.after[i] : self.after[i] + len(after), :size] = after * -(2.0 ** (LOGIT_PLACES - PLACES))
         self.columns = slice(first, stop)
         self.rows = offsets[first:stop]
+        self.largest = largest
         self._shape = (len(sizes), largest)
         self._output = np.ascontiguousarray(output.reshape(-1, hidden).T)
         self._down = down
@@ -297,6 +319,7 @@ class _Network:
         self.groups = [_Group(prior, first, stop) for first, stop in pairwise([*starts, codebooks])]
         offsets = np.cumsum([0, *prior.points])
         self.rows = offsets[:codebooks]
+        self.filled = sum(len(group.rows) * group.largest for group in self.groups)
         self.after = np.concatenate([group.after for group in self.groups])
         self.followed = np.minimum(np.array(follow_rows(prior.points)[:codebooks]) - 1, 1)
         # what an index adds to the hidden units; that of a group's first codebook also goes over to the next group

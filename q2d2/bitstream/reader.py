@@ -2,7 +2,7 @@
 
 import io
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -87,7 +87,8 @@ class Reader:
     on_damage="raise": the first damage is a BitstreamError; a file that can be sought is checked for its end
     at once, so a truncated one fails here and not after an hour of decoding. on_damage="skip": iteration
     yields the undamaged chunks, with gaps between their start frames, and `damage` lists what was lost once
-    it is through. A damaged header is always an error.
+    it is through. A damaged header is always an error, and so is a prior that
+    is not among `priors`.
 
     Holds one chunk (2 MiB at most) and the seek table (16 bytes per chunk), whatever the file claims. Fill
     gaps piece by piece: where no seek table bounds it, the size of a gap is only what the file claims.
@@ -102,7 +103,7 @@ class Reader:
         self,
         file: ReadableFile,
         on_damage: Literal["raise", "skip"] = "raise",
-        priors: Mapping[str, Prior] | None = None,
+        priors: Iterable[Prior] = (),
     ) -> None:
         if on_damage not in ("raise", "skip"):
             raise ValueError(f'on_damage is {on_damage!r}, not "raise" or "skip"')
@@ -111,8 +112,7 @@ class Reader:
         self._seekable = file.seekable()
         self._begin = file.tell() if self._seekable else 0
         self._source = Source(file)
-        self.header = read_header(self._source, priors or {})
-        self._prior = None if self.header.prior is None else (priors or {})[self.header.prior]
+        self.header, self._prior = read_header(self._source, priors)
         self.damage = []
         self._streamed = self.header.num_samples is None
         self._first_chunk = self._source.position

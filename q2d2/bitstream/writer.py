@@ -47,8 +47,10 @@ class Writer:
         chunk_frames: int = DEFAULT_CHUNK_FRAMES,
         prior: Prior | None = None,
     ) -> None:
-        if prior is not None and prior.id != header.prior:
-            raise ValueError(f"the header does not name the prior {prior.id}")
+        if prior is not None and header != Header.of(
+            prior, len(header.points), header.sample_rate_hz, header.num_samples
+        ):
+            raise ValueError(f"the header is not that of a file by the prior {prior.id}")
         if not 1 <= chunk_frames <= MAX_CHUNK_FRAMES // 2:
             raise ValueError(f"chunk_frames is {chunk_frames}, not in 1..{MAX_CHUNK_FRAMES // 2}")
         self.header = header

@@ -48,7 +48,7 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.hours, self.steps, self.hidden, self.learning_rate) <= 0:
+        if not all(0 < value < math.inf for value in (self.hours, self.steps, self.hidden, self.learning_rate)):
             raise ValueError("hours, steps, hidden and learning_rate must be positive")
 
 
@@ -62,11 +62,13 @@ class Saved(NamedTuple):
 
     @property
     def share(self) -> float:
-        return 1 - self.coded / self.raw
+        return 1 - self.coded / self.raw if self.raw else 0.0
 
 
 def fit(codec: Codec, config: FitConfig) -> tuple[Prior, list[Saved]]:
     """The prior of a codec, and what it saves. Shows progress on a terminal."""
+    if max(codec.quantizer.points) < 2:
+        raise ValueError(f"{codec.config.name} has no codebook of two points or more: there is nothing to code")
     torch.manual_seed(config.seed)
     spoken = list(draw_indices(codec, config))
     held_out = spoken[::HELD_OUT]
@@ -211,9 +213,11 @@ def _train(
             start = rng.integers(0, len(spoken[number]) - frames + 1)
             rows.append(spoken[number][start : start + frames, :codebooks])
         bits = network(torch.from_numpy(np.stack(rows))).sum(-1).mean()
+        if not torch.isfinite(bits):
+            raise FloatingPointError(f"the loss is {bits.item()} after {step} steps: give a lower --learning-rate")
         optimizer.zero_grad()
         # a rate of few bits counts for more than its bits: what is saved is looked at in percent
-        (bits / math.sqrt(raw[codebooks - 1])).backward()
+        (bits / math.sqrt(raw[codebooks - 1] + 1)).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
         if step % 20 == 0:

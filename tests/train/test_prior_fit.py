@@ -120,13 +120,13 @@ def test_the_verb_writes_what_every_command_then_finds(model_folder, speech_fold
 def test_a_prior_of_other_weights_is_not_taken(model_folder, speech_folder):
     codec = checkpoint.load(model_folder)
     prior, _ = fit(codec, FitConfig(speech_folder, hours=0.04, steps=2, hidden=4))
-    (model_folder / checkpoint.PRIOR).write_bytes(prior.to_bytes())
+    (model_folder / checkpoint.PRIOR).write_bytes(prior.data)
     assert checkpoint.load(model_folder).prior.id == prior.id
     checkpoint.save(codec, model_folder)  # what a further training does
     assert not (model_folder / checkpoint.PRIOR).exists()
     codec.weights = UNSAVED
     other, _ = fit(codec, FitConfig(speech_folder, hours=0.04, steps=2, hidden=4))
-    (model_folder / checkpoint.PRIOR).write_bytes(other.to_bytes())
+    (model_folder / checkpoint.PRIOR).write_bytes(other.data)
     with pytest.raises(checkpoint.ModelError, match="fit it again with q2d2 fit-prior, or remove it"):
         checkpoint.load(model_folder)
     (model_folder / checkpoint.PRIOR).write_bytes(b"nonsense")
