@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from q2d2 import bitstream, checkpoint, cli, verbs
 from q2d2.checkpoint import load, save
 from q2d2.presets import TINY
 from q2d2.releases import RELEASES, Release
+from q2d2.train.prior import PriorNetwork
 
 RATE_HZ = 24_000
 
@@ -170,6 +172,25 @@ def test_info_of_a_released_version(q2d2, model, monkeypatch):
     assert "model         speech version 2, weights 09687aef4d47e501\nrate          3 pairs\n" in out
     status, _, err = q2d2("decode", "old.q2d2", "back.wav")
     assert status == 1 and one_line(err) and "q2d2 0.1.0 at commit e186ae7 reads it; this is speech version 7" in err
+
+
+def test_info_of_what_a_prior_saves(q2d2, talk, model):
+    codec = load(shutil.copytree(model, "own"))
+    prior = PriorNetwork(codec.quantizer.points, (0,), 4).rounded(codec)
+    (Path("own") / checkpoint.PRIOR).write_bytes(prior.data)
+    q2d2("encode", "talk.wav", "talk.q2d2", "--model", "own", "--constant-rate")
+    status, out, err = q2d2("info", "talk.q2d2", "--model", "own")
+    assert (status, err) == (0, "") and f"prior         {prior.id}, used in 0 of " in out and ", 0.0% less" in out
+    assert "bits by pair" in out and "in the worst" in out
+    # from the middle of standard input
+    with open("two", "wb") as file:
+        file.write(b"first" + Path("talk.q2d2").read_bytes())
+    with open("two", "rb") as file:
+        file.seek(5)
+        run = subprocess.run(
+            [sys.executable, "-m", "q2d2", "info", "-", "--model", "own"], stdin=file, capture_output=True, text=True
+        )
+    assert run.returncode == 0 and run.stdout.splitlines()[1:] == out.splitlines()[1:]
 
 
 def test_damaged_files(q2d2, talk):

@@ -1,6 +1,7 @@
 """The prior: exact, the same as in plain whole numbers, and in files no longer than without."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from bitstream_files import (
     header,
     header_by,
     lasting_indices,
+    little_memory,
     random_indices,
     read_all,
     small_prior,
@@ -167,9 +169,45 @@ def test_a_prior_file_is_the_same_prior(tmp_path):
     assert again.pack(indices) == prior.pack(indices)
 
 
+def test_the_id_is_the_hash_of_the_file_whoever_wrote_it(tmp_path):
+    """Another program may order a safetensors header otherwise: the numbers are the same, the file is another."""
+    prior = small_prior(POINTS)
+    size = int.from_bytes(prior.data[:8], "little")
+    header = json.loads(prior.data[8 : 8 + size])
+    turned = json.dumps(dict(reversed(header.items()))).encode()
+    other = len(turned).to_bytes(8, "little") + turned + prior.data[8 + size :]
+    (tmp_path / "prior").write_bytes(other)
+    loaded = Prior.load(tmp_path / "prior")
+    assert loaded.data == other and loaded.id == format_reference.Prior(other).id != prior.id
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.bias[0] = 1
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F16", "F8_E4M3", "U16"])
+def test_a_prior_of_other_numbers_is_refused(kind, tmp_path):
+    data = small_prior(POINTS).data.replace(b'"dtype":"I16"', f'"dtype":"{kind}"'.encode().ljust(13), 1)
+    (tmp_path / "prior").write_bytes(data)
+    with pytest.raises(PriorError, match="is no prior that this program can read"):
+        Prior.load(tmp_path / "prior")
+
+
+def test_a_small_file_does_not_become_much_memory():
+    """A large alphabet in a group with many others would fill all of them up to its size."""
+    points = (*(256,) * 63, 1 << 14)
+    with pytest.raises(PriorError, match="more than 8,388,608"):
+        small_prior(points, hidden=1)
+    apart = vars_of(small_prior((1 << 14,), hidden=2))
+    with little_memory(100 << 20):
+        prior = Prior(**apart)
+        assert (prior.unpack(prior.pack(np.zeros((300, 1), np.int64)), 300, 1) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
+        ({"model": "two\nlines"}, "model is"),
+        ({"weights": "zz"}, "weights is"),
+        ({"hop": 10**300}, "hop is"),
         ({"value": np.zeros((3, 2), np.int16)}, "value is int16"),
         ({"mix": np.zeros((41, 5), np.int32)}, "mix is int32"),
         ({"starts": (0, 3, 3)}, "groups"),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,24 +118,61 @@ def test_the_verb_writes_what_every_command_then_finds(model_folder, speech_fold
     assert "load the model that this belongs to; this is speech version" in capsys.readouterr().err
 
 
-def test_a_prior_of_other_weights_is_not_taken(model_folder, speech_folder):
+def test_a_prior_stays_with_its_weights(model_folder, speech_folder, monkeypatch):
     codec = checkpoint.load(model_folder)
-    prior, _ = fit(codec, FitConfig(speech_folder, hours=0.04, steps=2, hidden=4))
+    prior = PriorNetwork(codec.quantizer.points, (0,), 4).rounded(codec)
     (model_folder / checkpoint.PRIOR).write_bytes(prior.data)
     assert checkpoint.load(model_folder).prior.id == prior.id
-    checkpoint.save(codec, model_folder)  # what a further training does
-    assert not (model_folder / checkpoint.PRIOR).exists()
+    checkpoint.save(codec, model_folder)  # what the end of a training does that was at its end before
+    assert checkpoint.load(model_folder).prior.id == prior.id
+
+    with torch.no_grad():
+        next(codec.parameters()).add_(0.1)
+    with monkeypatch.context() as full:
+        full.setattr("q2d2.checkpoint.shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+        with pytest.raises(OSError, match="make room"):
+            checkpoint.save(codec, model_folder)
+    assert checkpoint.load(model_folder).prior.id == prior.id
+    checkpoint.save(codec, model_folder)
+    assert not (model_folder / checkpoint.PRIOR).exists() and checkpoint.load(model_folder).prior is None
+
+
+@pytest.mark.parametrize("wrong", ["stale", "corrupt"])
+def test_a_prior_that_does_not_fit_is_refused_and_fitted_again(wrong, model_folder, speech_folder, capsys):
+    codec = checkpoint.load(model_folder)
     codec.weights = UNSAVED
-    other, _ = fit(codec, FitConfig(speech_folder, hours=0.04, steps=2, hidden=4))
-    (model_folder / checkpoint.PRIOR).write_bytes(other.data)
-    with pytest.raises(checkpoint.ModelError, match="fit it again with q2d2 fit-prior, or remove it"):
-        checkpoint.load(model_folder)
-    (model_folder / checkpoint.PRIOR).write_bytes(b"nonsense")
-    with pytest.raises(checkpoint.ModelError, match="no prior that this program can read"):
-        checkpoint.load(model_folder)
+    stale = PriorNetwork(codec.quantizer.points, (0,), 4).rounded(codec).data
+    (model_folder / checkpoint.PRIOR).write_bytes(stale if wrong == "stale" else b"nonsense")
+    assert cli.main(["info", str(model_folder)]) == 1
+    said = capsys.readouterr().err
+    assert ("fit it again with q2d2 fit-prior --overwrite" if wrong == "stale" else "is no prior") in said
+    command = ["fit-prior", str(model_folder), "--data", str(speech_folder), "--hours", "0.04", "--steps", "25"]
+    assert cli.main([*command, "--hidden", "8", "--overwrite"]) == 0
+    assert cli.main(["info", str(model_folder)]) == 0
+    assert f"prior         {checkpoint.load(model_folder).prior.id}, " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [{"hours": 0.0}, {"steps": 0}, {"hidden": -1}, {"learning_rate": 0.0}])
+def test_a_prior_that_saves_nothing_is_not_written(model_folder, audio_file, capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    for seed in range(2):
+        audio_file(0.2 * rng.normal(size=21 * 24_000), name=f"noise/{seed}.wav")
+    command = ["fit-prior", str(model_folder), "--data", str(tmp_path / "noise"), "--hours", "0.04", "--steps", "300"]
+    assert cli.main([*command, "--hidden", "64", "--learning-rate", "0.05"]) == 1
+    assert "saves nothing at" in capsys.readouterr().err
+    assert not (model_folder / checkpoint.PRIOR).exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hours": 0.0},
+        {"steps": 0},
+        {"hidden": -1},
+        {"learning_rate": 0.0},
+        {"hours": np.inf},
+        {"learning_rate": np.nan},
+    ],
+)
 def test_a_fit_of_nothing_is_refused(wrong, tmp_path):
     with pytest.raises(ValueError, match="must be positive"):
         FitConfig(tmp_path, **wrong)
