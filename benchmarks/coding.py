@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 import tyro
+from tyro.conf import Positional
 
 from q2d2 import audio, checkpoint
 from q2d2.bitstream.packing import pack, unpack
 from q2d2.codec import Codes
 
 
-def main(clip: Path, /, model: str | None = None, repeats: int = 7) -> None:
+def main(clip: Positional[Path], model: str | None = None, repeats: int = 7) -> None:
     torch.set_num_threads(1)
     codec = checkpoint.load(model)
     samples, rate_hz = audio.read(clip)

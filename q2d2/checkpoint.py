@@ -63,7 +63,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def save(codec: Codec, folder: str | Path) -> None:
     """Write `codec`, which stays as it is, as a model folder: `load` gives it back with its weights rounded.
 
-    A prior that was fitted to other weights goes: `q2d2 fit-prior` fits another.
+    Where the weights are others than before, a prior that is there is deleted, and files coded with it can no longer be
+    read; `q2d2 fit-prior` fits another. OSError, with the old files in place, if the disk has no room.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,10 @@ def save(codec: Codec, folder: str | Path) -> None:
     write_whole(folder / CONFIG, TypeAdapter(CodecConfig).dump_json(codec.config, indent=1) + b"\n")
     before = _hash(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else None
     write_tensors(folder / WEIGHTS, half, {})
-    if _hash(folder / WEIGHTS) != before:
+    after = _hash(folder / WEIGHTS)
+    if codec.prior is not None and codec.prior.weights == after:
+        write_whole(folder / PRIOR, codec.prior.data)
+    elif after != before:
         (folder / PRIOR).unlink(missing_ok=True)
 
 
@@ -105,7 +109,7 @@ def load(model: str | Path | None = None, with_prior: bool = True) -> Codec:
         raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {reason}") from error
     codec.weights = _hash(folder / WEIGHTS)
     if with_prior and (folder / PRIOR).exists():
-        codec.prior = _prior(folder / PRIOR, codec)
+        codec.prior = _load_prior(folder / PRIOR, codec)
     return codec.eval()
 
 
@@ -115,7 +119,7 @@ def shipped_prior(prior: str) -> Prior | None:
     return None if model is None else Prior.load(SHIPPED / model / PRIOR)
 
 
-def _prior(path: Path, codec: Codec) -> Prior:
+def _load_prior(path: Path, codec: Codec) -> Prior:
     """The prior in a model folder; ModelError if it is not for the codec that is there."""
     try:
         prior = Prior.load(path)

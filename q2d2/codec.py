@@ -56,8 +56,8 @@ class CodecOutput(NamedTuple):
 class Codec(nn.Module):
     """Speech to indices and back, at one of several rates.
 
-    `encode` and `decode` take one clip or a list; `compress` and `decompress` are the same with `.q2d2` bytes between,
-    and `to_bytes` and `from_bytes` what they do to codes.
+    `encode` and `decode` take one clip or a list; `compress` and `decompress` are the same with `.q2d2` bytes between.
+    `to_bytes` and `from_bytes` turn codes into such bytes and back.
     `encode_blocks` and `decode_blocks` do it for signals of any length in bounded memory.
     """
 
@@ -106,7 +106,7 @@ class Codec(nn.Module):
         return pairs
 
     def bitrate_bps(self, rate: str | int | None = None) -> float:
-        """Bits per second of the indices themselves: frames per second times the sum of log2(points)."""
+        """Bits per second of the indices at log2(points), as at a constant rate; by a prior they take fewer."""
         points = self.quantizer.points[: self.num_pairs(rate)]
         return self.frame_rate_hz * sum(math.log2(n) for n in points)
 
@@ -197,7 +197,7 @@ class Codec(nn.Module):
         rate: str | int | None = None,
         constant_rate: bool = False,
     ) -> bytes:
-        """One clip -> the bytes of a `.q2d2` file."""
+        """One clip -> the bytes of a `.q2d2` file. `constant_rate`: as `writer` has it."""
         return self.to_bytes(self.encode(wav, sample_rate_hz, rate), constant_rate)
 
     def decompress(self, data: bytes) -> Float32[np.ndarray, " samples"]:
@@ -234,7 +234,7 @@ class Codec(nn.Module):
     ) -> bitstream.Writer:
         """Frames of this codec into a `.q2d2` file, by its prior where it has one.
 
-        `constant_rate`: not by the prior, so that every frame costs its `bitrate_bps` share whatever is said.
+        `constant_rate`: every frame takes log2(points) bits, though there is a prior, and whatever is said.
         """
         prior = None if constant_rate else self.prior
         return bitstream.Writer(file, self.header(sample_rate_hz, rate), chunk_frames, prior)
@@ -245,14 +245,15 @@ class Codec(nn.Module):
             reader = bitstream.Reader(file, on_damage, () if self.prior is None else (self.prior,))
         except bitstream.UnknownPriorError as error:
             who = who_reads_prior(error.prior) or str(error)
-            raise ValueError(f"{who}; this is {describe(self.config.name, self.weights)}") from error
+            own = "without a prior" if self.prior is None else f"with the prior {self.prior.id}"
+            raise ValueError(f"{who}; this is {describe(self.config.name, self.weights)}, {own}") from error
         self.check_header(reader.header)
         return reader
 
     def header(self, sample_rate_hz: SupportsIndex, rate: str | int | None = None) -> bitstream.Header:
         """The header of a file that this codec writes at this rate."""
         if self.prior is not None:
-            return bitstream.Header.of(self.prior, self.num_pairs(rate), operator.index(sample_rate_hz))
+            return bitstream.Header.by_prior(self.prior, self.num_pairs(rate), operator.index(sample_rate_hz))
         return bitstream.Header(
             model=self.config.name,
             weights=self.weights,

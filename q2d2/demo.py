@@ -39,7 +39,7 @@ class Row(NamedTuple):
     pairs: int
     num_bytes: int
     bitrate_bps: float  # of the file, header and all
-    token_bps: float  # of the tokens alone
+    index_bps: float  # sum of log2(points) a second: what files take without a prior
     pesq: float | None  # wide-band, 1 to 4.64; None where it cannot be computed
     stoi: float | None  # 0 to 1
     encode_speed: float  # times real time
@@ -102,12 +102,12 @@ def table(result: DemoResult) -> str:
     lines = [
         f"{result.duration_s:.2f} s of speech; files in {result.out}{os.sep}",
         "",
-        "rate     bytes   bit/s  tokens only   PESQ   STOI   encode   decode",
+        "rate     bytes   bit/s log2(points)   PESQ   STOI   encode   decode",
     ]
     for row in result.rows:
         scores = f"{_shown(row.pesq, 2):>6} {_shown(row.stoi, 3):>6}"
         lines.append(
-            f"{row.rate:<6} {row.num_bytes:>7} {row.bitrate_bps:>7.0f} {row.token_bps:>12.0f} {scores} "
+            f"{row.rate:<6} {row.num_bytes:>7} {row.bitrate_bps:>7.0f} {row.index_bps:>12.0f} {scores} "
             f"{row.encode_speed:>7.0f}x {row.decode_speed:>7.0f}x"
         )
     return "\n".join([*lines, "", "encode, decode: times real time"])

@@ -151,7 +151,7 @@ def model_of(source: Name) -> str | None:
         else:
             with open(source, "rb") as file:
                 beginning = file.read(MAX_HEADER_BYTES)
-        return bitstream.header_of(beginning).model
+        return bitstream.parse_header(beginning).model
     except bitstream.UnknownPriorError as error:
         return model_with_prior(error.prior)
     except (bitstream.BitstreamError, OSError):

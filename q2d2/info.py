@@ -28,7 +28,7 @@ def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tup
     """
     with open_source(source, seekable=True) as (file, name), named(name):
         begin = file.tell()
-        prior = _prior(file, codec)
+        prior = _prior_of(file, codec)
         reader = bitstream.Reader(file, "skip", () if prior is None else (prior,))
         sizes, coded = [], np.zeros(len(reader.header.points))
         for chunk in reader.chunks():
@@ -64,14 +64,14 @@ def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tup
     return rows, [damage_line(damage, name, frame_rate_hz) for damage in reader.damage]
 
 
-def _prior(file: bitstream.ReadableFile, codec: Codec | None) -> bitstream.Prior | None:
+def _prior_of(file: bitstream.ReadableFile, codec: Codec | None) -> bitstream.Prior | None:
     """What the file's indices are coded with, if its header names a prior. FileError if that is not known."""
     begin = file.tell()
     beginning = file.read(MAX_HEADER_BYTES)
     file.seek(begin)
     own = None if codec is None else codec.prior
     try:
-        header = bitstream.header_of(beginning, () if own is None else (own,))
+        header = bitstream.parse_header(beginning, () if own is None else (own,))
         return None if header.prior is None else own
     except bitstream.UnknownPriorError as error:
         prior = checkpoint.shipped_prior(error.prior)
@@ -120,7 +120,7 @@ def model_rows(codec: Codec) -> Rows:
 
 
 def _prior_size(prior: bitstream.Prior) -> str:
-    return f"{prior.id}, {len(prior.data):,} bytes, {len(prior.starts)} groups of codebooks"
+    return f"{prior.id}, {len(prior.data):,} bytes, {len(prior.starts)} groups of pairs"
 
 
 def _reach_rows(codec: Codec) -> Rows:

@@ -26,9 +26,9 @@ RELEASES = {
 
 
 class PriorRelease(NamedTuple):
-    """A prior, and the last package that held it, as of weights."""
+    """The weights whose indices a prior codes, and the last package that held it."""
 
-    weights: str  # those whose indices it is for
+    weights: str
     package: str | None = None
 
 
@@ -55,15 +55,17 @@ def describe(model: str, weights: str) -> str:
 def who_reads(weights: str) -> str | None:
     """What to tell somebody whose codec cannot read a file of these weights; None if they are of no release."""
     release = RELEASES.get(weights)
-    return None if release is None else _who(release, weights, release.package)
+    if release is None:
+        return None
+    who = f"{release.package} reads it" if release.package else f"load {release.model} to decode it"
+    return f"the file was written by {describe(release.model, weights)}: {who}"
 
 
 def who_reads_prior(prior: str) -> str | None:
-    """The same of a file whose indices are coded with a prior."""
+    """The same of a file whose indices are coded with a prior; None if it is of no release."""
     coded = PRIORS.get(prior)
-    return None if coded is None else _who(RELEASES[coded.weights], coded.weights, coded.package)
-
-
-def _who(release: Release, weights: str, package: str | None) -> str:
-    reader = f"{package} reads it" if package else f"load {release.model} to decode it"
-    return f"the file was written by {describe(release.model, weights)}: {reader}"
+    if coded is None:
+        return None
+    model = RELEASES[coded.weights].model
+    who = f"{coded.package} reads it" if coded.package else f"load {model}, with its prior.safetensors, to decode it"
+    return f"the file was coded with the prior {prior} of {describe(model, coded.weights)}: {who}"

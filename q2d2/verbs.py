@@ -253,7 +253,7 @@ def fit_prior() -> type[Verb]:
         """Learn how likely a model's tokens are after one another, so that its files take fewer bits.
 
         Writes prior.safetensors into the model's folder, where every command finds it: files from then on name it, and
-        are read with it. Older files stay readable. Example:
+        are read with it. Files written without a prior stay readable. Example:
 
         q2d2 fit-prior run/model --data corpus
         """
@@ -263,6 +263,8 @@ def fit_prior() -> type[Verb]:
         config: Annotated[FitConfig, OmitArgPrefixes]
         overwrite: Switch = False
         """replace a prior that is there: files that name it can then no longer be read"""
+        device: Device = None
+        """where to encode"""
 
         def run(self) -> int:
             from q2d2 import checkpoint
@@ -277,20 +279,11 @@ def fit_prior() -> type[Verb]:
             if not self.model.is_dir():
                 raise UsageError(f"{self.model}: is no model folder; q2d2 train writes such")
             codec = checkpoint.load(self.model, with_prior=False)  # it may be of other weights, or damaged
-            prior, saved = fit(codec, self.config)
-            if worthless := [rate.rate for rate in saved if rate.share <= 0]:
-                raise ValueError(
-                    f"on speech held out the prior saves nothing at {', '.join(worthless)}, and is not written; "
-                    f"give it more hours, fewer steps or fewer hidden units"
-                )
+            prior, savings = fit(codec.to(_device(self.device)), self.config)
             write_whole(target, prior.data)
             print(f"{target}: {len(prior.data):,} bytes, prior {prior.id}")
-            for rate in saved:
-                coded_bps = rate.coded * codec.frame_rate_hz
-                print(
-                    f"rate {rate.rate}: {rate.coded:.2f} bits a frame for {rate.raw:.2f}, {rate.share:.1%} less: "
-                    f"{coded_bps:.0f} bit/s (on speech held out)"
-                )
+            for saving in savings:
+                print(saving)
             return 0
 
     return FitPrior

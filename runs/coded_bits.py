@@ -1,92 +1,54 @@
-"""What a model's files cost: `python runs/coded_bits.py MODEL DEV`.
+"""What a model's indices cost once they are coded: `python runs/coded_bits.py MODEL CORPUS DEV`.
 
-Prints, for the clips of DEV at every rate, kbps as log2(points), as payload, as whole files and as files of version 1
-of the format; what a chunk's beginning costs, on all clips in one; and how many codebooks fit into a rate.
+Tables of how often each index followed the same pair's index of the frame before, fitted on as many hours of the packed
+corpus as `--hours` says, and their cross-entropy on the clips of DEV. Prints bits a frame and kbps of every rate.
 """
 
 from __future__ import annotations
 
-import io
 import json
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 import tyro
 
-from q2d2 import Codec, audio, bitstream, checkpoint
-from q2d2.codec import Codes
-
-CHUNKS = (16, 32, 64, 128, 256, 512, 1024, 2048)
-TARGETS = (1.03, 3.3, 6.8)
+from q2d2 import checkpoint
+from q2d2.ablation.measure import SAMPLE_RATE_HZ, read_clips
 
 
-def main(model: str, dev: Path, /) -> None:
+def main(model: str, corpus: Path, dev: Path, /, hours: float = 0.5) -> None:
     torch.set_num_threads(1)
     codec = checkpoint.load(model)
-    clips = [_encoded(codec, path) for path in audio.list_audio(dev)]
-    seconds = np.array([clip.num_samples / clip.sample_rate_hz for clip in clips])
+    points = codec.quantizer.points
+    once = [np.full(n, 0.5) for n in points]
+    after = [np.zeros((n, n)) for n in points]
+    parts = json.loads((corpus / "index.json").read_text())
+    for part in parts:
+        with soundfile.SoundFile(corpus / part["file"]) as file:
+            wav = file.read(round(3600 * hours / len(parts) * file.samplerate), dtype="float32")
+            indices = codec.encode(wav, file.samplerate).indices.numpy()
+        for pair, column in enumerate(indices.T):
+            once[pair] += np.bincount(column, minlength=points[pair])
+            np.add.at(after[pair], (column[:-1], column[1:]), 1)
 
-    print("rate  codebooks  log2(points)  payload  file  version 1  smaller: mean, least and most of a clip")
-    for rate, codebooks in codec.rates.items():
-        own = [Codes(clip.indices[:, :codebooks], clip.num_samples, clip.sample_rate_hz) for clip in clips]
-        files = [codec.to_bytes(codes) for codes in own]
-        sizes, old = np.array([len(file) for file in files]), np.array([_version_1(codec, codes) for codes in own])
-        payload = sum(chunk.payload_bytes for file in files for chunk in codec.reader(io.BytesIO(file)).chunks())
-        raw = sum(len(clip.indices) for clip in clips) * np.log2(codec.quantizer.points[:codebooks]).sum() / 8
-        kbps = [8e-3 * size / seconds.sum() for size in (raw, payload, sizes.sum(), old.sum())]
-        smaller = 1 - sizes / old
-        print(f"{rate:<4}  {codebooks:>9}  {kbps[0]:>12.3f}  {kbps[1]:>7.3f}  {kbps[2]:.3f}  {kbps[3]:>9.3f}  ", end="")
-        print(f"{1 - sizes.sum() / old.sum():.1%}, {smaller.min():.1%}, {smaller.max():.1%}")
-
-    whole = torch.cat([clip.indices for clip in clips])
-    long_s = len(whole) / codec.frame_rate_hz
-    print(f"\nfile kbps by frames of a chunk, all clips in one ({long_s:.0f} s)\nrate  " + "  ".join(map(str, CHUNKS)))
-    for rate, codebooks in codec.rates.items():
-        found = [8e-3 * _length(codec, whole[:, :codebooks], frames) / long_s for frames in CHUNKS]
-        print(f"{rate:<4}  " + "  ".join(f"{kbps:.3f}" for kbps in found))
-
-    print("\nkbps of payload by codebooks")
-    if codec.prior is not None:
-        for codebooks in range(1, codec.quantizer.num_pairs + 1):
-            bits = sum(codec.prior.bits(clip.indices[:, :codebooks].numpy()).sum() for clip in clips)
-            kbps = 1e-3 * bits / sum(len(clip.indices) for clip in clips) * codec.frame_rate_hz
-            under = [f"within {target}" for target in TARGETS if kbps <= target]
-            print(f"{codebooks:>3}  {kbps:.3f}  {', '.join(under)}")
-
-
-def _encoded(codec: Codec, path: Path) -> Codes:
-    samples, rate_hz = audio.read(path)
-    return codec.encode(audio.to_mono(samples), rate_hz, codec.quantizer.num_pairs)
-
-
-def _length(codec: Codec, indices: torch.Tensor, chunk_frames: int) -> int:
-    file = io.BytesIO()
-    writer = codec.writer(file, codec.config.sample_rate_hz, indices.shape[1], chunk_frames)
-    writer.write(indices.numpy())
-    writer.close(len(indices) * codec.hop)
-    return len(file.getvalue())
-
-
-def _version_1(codec: Codec, codes: Codes) -> int:
-    """Bytes of a file as `Codec.compress` wrote it in version 1: a JSON header, the length in the trailer."""
-    points = codec.quantizer.points[: codes.indices.shape[1]]
-    fields = {
-        "model": codec.config.name,
-        "weights": codec.weights,
-        "sample_rate": codes.sample_rate_hz,
-        "codec_rate": codec.config.sample_rate_hz,
-        "hop": codec.hop,
-        "samples": None,
-        "points": [[len(list(run)), size] for size, run in groupby(points)],
-    }
-    header = bitstream.Header(codec.config.name, codec.weights, codes.sample_rate_hz, 24_000, codec.hop, points)
-    file = io.BytesIO()
-    writer = bitstream.Writer(file, header)
-    writer.write(codes.indices.numpy())
-    writer.close(codes.num_samples)
-    return len(file.getvalue()) - len(header.to_bytes()) + 11 + len(json.dumps(fields, separators=(",", ":")))
+    bits, frames = np.zeros(len(points)), 0
+    for clip in read_clips(dev):
+        indices = codec.encode(clip, SAMPLE_RATE_HZ).indices.numpy()
+        frames += len(indices)
+        for pair, column in enumerate(indices.T):
+            share = once[pair] / once[pair].sum()
+            weight = 4 + points[pair] / 8  # of the share, in counts, beside the table's row
+            rows = after[pair][column[:-1]]
+            found = (rows[np.arange(len(rows)), column[1:]] + weight * share[column[1:]]) / (rows.sum(1) + weight)
+            bits[pair] -= np.log2(found).sum() + np.log2(share[column[0]])
+    raw, coded = np.log2(points).cumsum(), (bits / frames).cumsum()
+    for name, pairs in codec.rates.items():
+        of_raw, of_coded = raw[pairs - 1], coded[pairs - 1]
+        kbps = codec.frame_rate_hz / 1000
+        print(f"{name}: {pairs} indices, raw {of_raw:.2f} bits, {of_raw * kbps:.3f} kbps; ", end="")
+        print(f"coded {of_coded:.2f} bits, {of_coded * kbps:.3f} kbps, {1 - of_coded / of_raw:.1%} saved")
 
 
 if __name__ == "__main__":

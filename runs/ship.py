@@ -1,10 +1,10 @@
 """New weights, or a new prior, into the package: `python runs/ship.py MODEL CANDIDATE CORPUS DEV OUT`.
 
 MODEL is the name of a shipped model, CANDIDATE a folder as `q2d2 train` writes it (a run's `model/`), or the shipped
-one itself for another prior. Scores both on the clips of DEV, refuses a candidate that is worse, fits its prior on
-CORPUS, and writes folder, card and `q2d2/releases.py`. What was done stays in OUT and is not done again: evaluations
-(`shipped/`, `candidate/`), the prior. Needs what `runs/evaluate_dev.sh` needs. Pictures and docs/results.md are left to
-do by hand; what it prints says how.
+one itself for another prior. Fits the candidate's prior on CORPUS, scores both on the clips of DEV, refuses a candidate
+that is worse, and writes folder, card and `q2d2/releases.py`. What was done stays in OUT and is not done again: the
+prior (`model/`), evaluations (`shipped/`, `candidate/`). Needs what `runs/evaluate_dev.sh` needs. Pictures and
+docs/results.md are left to do by hand; what it prints says how.
 """
 
 from __future__ import annotations
@@ -31,6 +31,13 @@ from q2d2.evaluate.tables import bootstrap_interval, by_system
 from q2d2.train.prior import FitConfig, fit
 
 COMPARED = ("pesq_wb", "stoi", "distill_mos", "wer", "speaker_similarity", "dnsmos_p808")
+COLUMNS = {  # of a card: score and decimals
+    "PESQ-WB": ("pesq_wb", 2),
+    "STOI": ("stoi", 3),
+    "Distill-MOS": ("distill_mos", 2),
+    "WER": ("wer", 2),
+    "P.808": ("dnsmos_p808", 2),
+}
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -56,16 +63,16 @@ def main(
     jobs: int = 2,
 ) -> None:
     shipped = checkpoint.SHIPPED / model
-    old, new = checkpoint.load(shipped), checkpoint.load(candidate)
-    rows = _scored(candidate, new, dev, out / "candidate", peers, metrics, jobs)
+    old, new = checkpoint.load(shipped), checkpoint.load(candidate, with_prior=False)
+    made = _with_prior(candidate, new, corpus, out / "model")
+    rows = _scored(made, dev, out / "candidate", peers, metrics, jobs)
     if new.weights != old.weights:
-        before = _scored(shipped, old, dev, out / "shipped", (), metrics, jobs)
-        found = differences(before, rows)
+        found = differences(_scored(shipped, dev, out / "shipped", (), metrics, jobs), rows)
         for one in found:
-            print(f"{one.system:<12} {one.score:<12} {one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]")
+            print(f"{one.system:<12} {one.score:<18} {one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]")
         if refusal := verdict(found):
             raise SystemExit(f"not shipped: {refusal}")
-    prior = _prior(new, corpus, out / checkpoint.PRIOR)
+    prior = Prior.load(made / checkpoint.PRIOR)
 
     package = f"q2d2 {version('q2d2')} at commit {_commit()}"
     listing = REPOSITORY / "q2d2" / "releases.py"
@@ -73,12 +80,11 @@ def main(
     if new.weights != old.weights:
         text = with_release(text, model, old.weights, new.weights, package)
     text = with_prior(text, None if old.prior is None else old.prior.id, prior.id, new.weights, package)
-    names = [checkpoint.CONFIG, checkpoint.WEIGHTS]
-    run = candidate.parent / "discriminators.safetensors"
-    for source in [candidate / name for name in names] + ([run] if run.is_file() else []):
-        if source.parent != shipped:
-            shutil.copyfile(source, shipped / source.name)
-    write_whole(shipped / checkpoint.PRIOR, prior.data)
+    discriminators = candidate.parent / "discriminators.safetensors"
+    if discriminators.is_file() and new.weights != old.weights:
+        shutil.copyfile(discriminators, shipped / discriminators.name)
+    for name in (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.PRIOR):
+        write_whole(shipped / name, (made / name).read_bytes())
     write_whole(listing, text.encode())
     card = shipped / "README.md"
     write_whole(card, with_scores(with_weights(card.read_text(), text, new.weights), rows).encode())
@@ -86,26 +92,32 @@ def main(
     print(f"q2d2 figures --scores {out / 'candidate'}; q2d2 demo --out demo; python runs/worst_clips.py; scripts/check")
 
 
+def _with_prior(candidate: Path, codec: Codec, corpus: Path, made: Path) -> Path:
+    """The candidate with a prior of its own, in `made`: what is there already, if it is of these weights."""
+    if made.is_dir() and (there := checkpoint.load(made)).weights == codec.weights and there.prior is not None:
+        return made
+    prior, savings = fit(codec, FitConfig(corpus))
+    made.mkdir(parents=True, exist_ok=True)
+    for name in (checkpoint.CONFIG, checkpoint.WEIGHTS):
+        shutil.copyfile(candidate / name, made / name)
+    write_whole(made / checkpoint.PRIOR, prior.data)
+    for saving in savings:
+        print(saving)
+    return made
+
+
 def _scored(
-    folder: Path, codec: Codec, dev: Path, out: Path, peers: tuple[str, ...], metrics: tuple[str, ...], jobs: int
+    folder: Path, dev: Path, out: Path, peers: tuple[str, ...], metrics: tuple[str, ...], jobs: int
 ) -> list[Row]:
-    """An evaluation of these weights, the one in `out` if it is of them."""
-    mark = out / "weights"
-    if not (mark.is_file() and mark.read_text() == codec.weights):
+    """The evaluation of a model folder in `out`: the one that is there, if all that it depends on is as it was."""
+    codec = checkpoint.load(folder)
+    missing = [metric.name for metric in METRICS if metric.missing() is not None]
+    asked = repr((codec.weights, codec.prior and codec.prior.id, dev, peers, metrics, missing))
+    mark = out / "asked"
+    if not (mark.is_file() and mark.read_text() == asked):
         evaluate(EvaluateConfig(dev, out, str(folder), (), peers, metrics, jobs))
-        mark.write_text(codec.weights)
+        mark.write_text(asked)
     return read_rows((out / "rows.csv").read_text())
-
-
-def _prior(codec: Codec, corpus: Path, path: Path) -> Prior:
-    """What `q2d2 fit-prior` fits, or the one in `path` if it is for these weights."""
-    if path.is_file() and (prior := Prior.load(path)).weights == codec.weights:
-        return prior
-    prior, saved = fit(codec, FitConfig(corpus))
-    write_whole(path, prior.data)
-    for rate in saved:
-        print(f"rate {rate.rate}: {rate.coded:.2f} bits a frame for {rate.raw:.2f}, {rate.share:.1%} less")
-    return prior
 
 
 def differences(before: Sequence[Row], after: Sequence[Row]) -> list[Difference]:
@@ -116,8 +128,8 @@ def differences(before: Sequence[Row], after: Sequence[Row]) -> list[Difference]
     for system, own in by_system(after).items():
         other = {row.clip: row for row in old.get(system, [])}
         for score in COMPARED:
-            pairs = [(row.scores.get(score), other[row.clip].scores.get(score)) for row in own if row.clip in other]
-            values = np.array([signs[score] * (new - was) for new, was in pairs if new is not None and was is not None])
+            both = [(row.scores.get(score), other[row.clip].scores.get(score)) for row in own if row.clip in other]
+            values = np.array([signs[score] * (new - was) for new, was in both if new is not None and was is not None])
             if len(values):
                 found.append(Difference(system, score, float(values.mean()), *bootstrap_interval(values)))
     return found
@@ -171,15 +183,6 @@ def with_weights(card: str, listing: str, weights: str) -> str:
     if changed != 1:
         raise ValueError("the card has no line that begins with Version N, weights")
     return card
-
-
-COLUMNS = {
-    "PESQ-WB": ("pesq_wb", 2),
-    "STOI": ("stoi", 3),
-    "Distill-MOS": ("distill_mos", 2),
-    "WER": ("wer", 2),
-    "P.808": ("dnsmos_p808", 2),
-}
 
 
 def with_scores(card: str, rows: Sequence[Row]) -> str:

@@ -17,7 +17,7 @@ def header(points: Sequence[int], num_samples: int | None = None) -> Header:
 
 
 def header_by(prior: Prior, codebooks: int, num_samples: int | None = None) -> Header:
-    return Header.of(prior, codebooks, 24_000, num_samples)
+    return Header.by_prior(prior, codebooks, 24_000, num_samples)
 
 
 def small_prior(points: Sequence[int], seed: int = 0, hidden: int = 5, decays: tuple[int, ...] = (1, 3)) -> Prior:

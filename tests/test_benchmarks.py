@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from small_codecs import make_codec
 
-from q2d2.checkpoint import save
+from q2d2.checkpoint import PRIOR, load, save
+from q2d2.train.prior import PriorNetwork
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 Run = Callable[..., list[str]]
@@ -21,8 +22,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     `settings` is the class of its arguments, if it takes them together.
     """
 
-    def here(name: str, settings: str | None = None, **arguments: object) -> list[str]:
-        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+    def here(name: str | Path, settings: str | None = None, **arguments: object) -> list[str]:
+        path = (BENCHMARKS / name).with_suffix(".py")
+        spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
@@ -34,6 +36,25 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return capsys.readouterr().out.splitlines()
 
     return here
+
+
+def test_coding_by_a_prior_prints_a_line_a_rate(run: Run, audio_file, tmp_path: Path, speech_like):
+    codec = make_codec()
+    save(codec, tmp_path / "model")
+    codec = load(tmp_path / "model")
+    (tmp_path / "model" / PRIOR).write_bytes(PriorNetwork(codec.quantizer.points, (0, 2), 4).rounded(codec).data)
+    clip = audio_file(speech_like(1.0))
+    lines = run("coding", clip=clip, model=str(tmp_path / "model"), repeats=1)
+    assert [line.split()[0] for line in lines[2:]] == list(codec.rates)
+    assert all(line.count(" x") == 5 for line in lines[2:])
+
+    runs = BENCHMARKS.parent / "runs"
+    lines = run(runs / "file_bits", model=str(tmp_path / "model"), dev=clip.parent)
+    assert [line.split()[0] for line in lines[1:4]] == list(codec.rates)
+    for line in lines[1:4]:
+        raw, payload, file, old = (float(number) for number in line.split()[2:6])
+        assert payload < file < old and payload <= 1.1 * raw
+    assert sum("within" in line for line in lines) <= len(lines) == 6 + 2 * len(codec.rates) + codec.quantizer.num_pairs
 
 
 def test_quantizer_benchmark_prints_its_table(run: Run):

@@ -218,7 +218,7 @@ def test_an_index_outside_its_alphabet_is_refused_and_nothing_appended():
     for value in (-1, 145, 1 << 40):
         bad = np.zeros((5, 2), dtype=np.int64)
         bad[3, 1] = value
-        with pytest.raises(ValueError, match=rf"index {value} of pair 1 in frame 12 is outside 0\.\.144"):
+        with pytest.raises(ValueError, match=rf"index {value} of codebook 1 in frame 12 is outside 0\.\.144"):
             writer.write(bad)
     with pytest.raises(ValueError, match="frame 9 "):
         writer.write(np.full((1, 2), (1 << 64) - 1, dtype=np.uint64))

@@ -62,7 +62,7 @@ def pack_chunk(start_frame: int, num_frames: int, payload: bytes, by_prior: bool
         (b"[[1,85],[1,1],[1,145]]", b'{"85":3}'),
     ],
 )
-def test_a_forged_header_of_version_1_is_an_error(old, new):
+def test_a_forged_parse_header_version_1_is_an_error(old, new):
     assert Reader(Pipe(signed_1(EMPTY_1))).header == header(POINTS, 0)
     assert old in EMPTY_1
     for opened in OPENERS:

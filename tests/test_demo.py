@@ -42,7 +42,7 @@ def test_files_and_rows(codec, shown):
     for row in shown.rows:
         assert row.num_bytes == (shown.out / f"{row.rate}.q2d2").stat().st_size
         assert row.bitrate_bps == 8 * row.num_bytes / shown.duration_s
-        assert row.token_bps == codec.bitrate_bps(row.rate)
+        assert row.index_bps == codec.bitrate_bps(row.rate)
         assert 1 < row.pesq < 4.7 and -0.1 < row.stoi < 1
         assert row.encode_speed > 0 and row.decode_speed > 0
         decoded, _ = soundfile.read(shown.out / f"{row.rate}.wav", dtype="float32")

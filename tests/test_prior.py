@@ -95,7 +95,7 @@ def test_the_golden_file_is_still_what_is_written_and_read():
     prior = Prior.load(DATA / "golden-prior.safetensors")
     data = (DATA / "golden-2-prior.q2d2").read_bytes()
     indices = golden_indices()
-    assert write_file(indices, Header.of(prior, 7, 44_100), 20, num_samples=49_612, prior=prior) == data
+    assert write_file(indices, Header.by_prior(prior, 7, 44_100), 20, num_samples=49_612, prior=prior) == data
     reader = Reader(io.BytesIO(data), priors=(prior,))
     assert [chunk.by_prior for chunk in reader.chunks()] == [True, True, False]
     np.testing.assert_array_equal(read_all(reader), indices)
@@ -157,7 +157,7 @@ def test_a_prior_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="not that of a file by the prior"):
         Writer(io.BytesIO(), header(POINTS), prior=prior)
     with pytest.raises(ValueError, match="number of codebooks"):
-        Header.of(prior, 8, 24_000)
+        Header.by_prior(prior, 8, 24_000)
 
 
 def test_a_prior_file_is_the_same_prior(tmp_path):

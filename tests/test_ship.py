@@ -2,9 +2,9 @@
 
 import importlib.util
 import re
-import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +16,7 @@ from small_codecs import TINY, make_codec
 from q2d2 import checkpoint, releases
 from q2d2.bitstream import Prior
 from q2d2.evaluate.rows import Row
+from q2d2.train.prior import FitConfig
 
 ROOT = Path(__file__).parents[1]
 CARD = """# tiny
@@ -118,7 +119,7 @@ def test_from_a_candidate_to_a_shipped_folder(ship, audio_file, tmp_path, monkey
     monkeypatch.setattr(ship, "REPOSITORY", repository)
     monkeypatch.setattr(ship, "COMPARED", ("pesq_wb",))
     monkeypatch.setattr(ship, "_commit", lambda: "abc1234")
-    monkeypatch.setattr(ship, "FitConfig", lambda data: ship_config(data))
+    monkeypatch.setattr(ship, "FitConfig", partial(FitConfig, hours=0.02, steps=20, hidden=8))
     arguments = (tmp_path / "corpus", tmp_path / "dev")
     options = {"peers": (), "metrics": ("pesq_wb",), "jobs": 1}
 
@@ -128,7 +129,9 @@ def test_from_a_candidate_to_a_shipped_folder(ship, audio_file, tmp_path, monkey
     listing = (repository / "q2d2" / "releases.py").read_text()
     assert f'    "{prior.id}": PriorRelease("{old.weights}"),\n' in listing
     card = (shipped / "tiny" / "README.md").read_text()
-    assert f"Version 1, weights `{old.weights}`" in card and "| `1k` | 1 |" not in card
+    assert f"Version 1, weights `{old.weights}`" in card
+    size = len(checkpoint.load(shipped / "tiny").compress(speech_like(2.0), 24_000, "1k"))  # twice, in twice the time
+    assert f"| `1k` | {8 * size / 2:,.0f} |" in card
 
     other = make_codec(TINY)
     with torch.no_grad():
@@ -148,10 +151,3 @@ def test_from_a_candidate_to_a_shipped_folder(ship, audio_file, tmp_path, monkey
     assert f'"{old.weights}": Release("tiny", "1", "q2d2 ' in listing and " at commit abc1234" in listing
     assert f'"{prior.id}": PriorRelease("{old.weights}", "q2d2 ' in listing
     assert f"Version 2, weights `{new.weights}`" in (shipped / "tiny" / "README.md").read_text()
-    shutil.rmtree(shipped)
-
-
-def ship_config(data: Path):
-    from q2d2.train.prior import FitConfig
-
-    return FitConfig(data, hours=0.02, steps=2, hidden=8)

@@ -13,7 +13,7 @@ from small_codecs import assert_same_codes
 import q2d2
 from q2d2 import audio, checkpoint
 from q2d2.codec import Codec
-from q2d2.releases import RELEASES
+from q2d2.releases import PRIORS, RELEASES, model_with_prior
 
 MOST_PARAMETERS = {"speech": 10_100_000, "speech-live": 2_500_000}
 BITS_PER_S = {
@@ -41,6 +41,7 @@ def test_both_are_there() -> None:
 def test_it_is_small_and_has_a_card(codec: Codec) -> None:
     folder = checkpoint.SHIPPED / codec.config.name
     assert sum(p.numel() for p in codec.parameters()) <= MOST_PARAMETERS[codec.config.name]
+    assert codec.prior is None or model_with_prior(codec.prior.id) == codec.config.name
     sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
     assert sizes.pop(checkpoint.PRIOR, 0) <= 1.5 * 2**20
     assert sum(sizes.values()) <= 20 * 2**20
@@ -71,6 +72,13 @@ def test_weights_that_were_ever_committed_are_versions(codec: Codec) -> None:
     for commit in log.stdout.split():
         file = subprocess.run([*git, "show", f"{commit}:./{checkpoint.WEIGHTS}"], capture_output=True, check=True)
         assert RELEASES[hashlib.sha256(file.stdout).hexdigest()[:16]].model == codec.config.name
+    log = subprocess.run(
+        [*git, "log", "--diff-filter=AM", "--format=%H", "--", checkpoint.PRIOR], capture_output=True, text=True
+    )
+    for commit in log.stdout.split():
+        file = subprocess.run([*git, "show", f"{commit}:./{checkpoint.PRIOR}"], capture_output=True, check=True)
+        prior = PRIORS[hashlib.sha256(file.stdout).hexdigest()[:16]]
+        assert RELEASES[prior.weights].model == codec.config.name
 
 
 @pytest.mark.parametrize(("rate", "intelligible"), [("1k", 0.8), ("3k", 0.82), ("7k", 0.82)])

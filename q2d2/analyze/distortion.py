@@ -2,8 +2,9 @@
 
 Grids are compared at equal bits only, on samples in blocks of consecutive channels (pairs or triples), each grid at the
 scale that serves these samples best: the least squared error, which weighs the size of the cells against what falls
-outside. Both rates are given: log2(points), what a file pays, and the entropy of the indices, what an ideal entropy
-coder would. Every gain is over `RectangularGrid` with equal levels: the cubic lattice of any dimension, and FSQ.
+outside. Both rates are given: log2(points), what a file without a prior pays, and the entropy of the indices, what an
+ideal entropy coder would. Every gain is over `RectangularGrid` with equal levels: the cubic lattice of any dimension,
+and FSQ.
 
 Theory (Conway and Sloane 1982): at high rate the shape of a lattice's cells gains 10 log10((1/12) / G) dB over the
 cubic one, G being its normalized second moment. Rhombic 0 (it is the square lattice, turned), regular hexagonal 0.17,

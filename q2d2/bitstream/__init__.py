@@ -2,14 +2,14 @@
 
 Header, chunks of frames that decode on their own, trailer with a seek table. A file is checked as it is read:
 what comes out is what was written, or an error that names the damage in one line, or (`on_damage="skip"`) the
-undamaged chunks and a list of what is missing. Knows numpy, not torch, and nothing of models: a lower rate is
-a header with fewer points.
+undamaged chunks and a list of what is missing. Knows numpy, not torch, and nothing of models but their priors
+(`prior.py`), small networks of integers that make chunks shorter: a lower rate is a header with fewer points.
 """
 
 from q2d2.bitstream.header import Header
-from q2d2.bitstream.header_reading import header_of
+from q2d2.bitstream.header_reading import parse_header
 from q2d2.bitstream.prior import Prior, PriorError
-from q2d2.bitstream.reader import Damage, Frames, Reader
+from q2d2.bitstream.reader import Damage, DecodedChunk, Reader
 from q2d2.bitstream.records import (
     BitstreamError,
     DamagedChunkError,
@@ -28,7 +28,7 @@ __all__ = [
     "DEFAULT_CHUNK_FRAMES",
     "BitstreamError",
     "Damage",
-    "Frames",
+    "DecodedChunk",
     "DamagedChunkError",
     "DamagedTrailerError",
     "Header",
@@ -44,5 +44,5 @@ __all__ = [
     "VersionError",
     "WritableFile",
     "Writer",
-    "header_of",
+    "parse_header",
 ]

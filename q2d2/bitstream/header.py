@@ -9,7 +9,7 @@ from itertools import groupby
 from zlib import crc32
 
 from q2d2.bitstream.fields import MAX_RATE_HZ, require_codec, require_hash, require_range
-from q2d2.bitstream.packing import MAX_ALPHABET, MAX_INTEGER, MAX_PAIRS, pack_varint
+from q2d2.bitstream.packing import MAX_ALPHABET, MAX_CODEBOOKS, MAX_INTEGER, pack_varint
 from q2d2.bitstream.prior import Prior
 
 MAGIC = b"Q2D2"
@@ -27,7 +27,7 @@ class Header:
     sample_rate_hz: of the original audio. codec_rate_hz: of the audio inside the codec. hop: samples per frame at
     codec_rate_hz. points: alphabet size of each index of a frame. num_samples: length of the original audio at
     sample_rate_hz; None where the writer does not know it yet, and then the trailer says it. prior: the id of the
-    `Prior` that all but the rates of the original follow from; None where there is none.
+    `Prior` that states model, weights, codec_rate_hz, hop and alphabets (see `by_prior`); None where the header does.
     """
 
     model: str
@@ -44,14 +44,14 @@ class Header:
         if self.prior is not None:
             require_hash("prior", self.prior)
         require_range("sample_rate_hz", self.sample_rate_hz, 1, MAX_RATE_HZ)
-        require_range("the number of codebooks", len(self.points), 1, MAX_PAIRS)
+        require_range("the number of codebooks", len(self.points), 1, MAX_CODEBOOKS)
         for size in self.points:
             require_range("each of points", size, 1, MAX_ALPHABET)
         if self.num_samples is not None:
             require_range("num_samples", self.num_samples, 0, MAX_INTEGER)
 
     @classmethod
-    def of(cls, prior: Prior, codebooks: int, sample_rate_hz: int, num_samples: int | None = None) -> "Header":
+    def by_prior(cls, prior: Prior, codebooks: int, sample_rate_hz: int, num_samples: int | None = None) -> "Header":
         """That of a file whose first so many codebooks are coded with a prior. ValueError if it knows fewer."""
         require_range("the number of codebooks", codebooks, 1, len(prior.points))
         points = prior.points[:codebooks]

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from q2d2.bitstream.fields import MAX_NAME, require
 from q2d2.bitstream.header import BY_PRIOR, LENGTH_IN_TRAILER, MAGIC, VERSION, Header
-from q2d2.bitstream.packing import MAX_PAIRS, PackingError, unpack_varint
+from q2d2.bitstream.packing import MAX_CODEBOOKS, unpack_varint
 from q2d2.bitstream.prior import Prior
 from q2d2.bitstream.records import HeaderError, NotQ2D2Error, Source, TruncatedError, UnknownPriorError, VersionError
 
@@ -27,8 +27,11 @@ JSON_FIELDS = {
 Made = Callable[[], tuple[Header, Prior | None]]
 
 
-def header_of(beginning: bytes, priors: Iterable[Prior] = ()) -> Header:
-    """The header of a file that begins with these bytes; BitstreamError if that is none, or not all of one."""
+def parse_header(beginning: bytes, priors: Iterable[Prior] = ()) -> Header:
+    """The header of a file that begins with these bytes; BitstreamError if that is none, or not all of one.
+
+    UnknownPriorError if it names a prior that is not among `priors`.
+    """
     return read_header(Source(BytesIO(beginning)), priors)[0]
 
 
@@ -43,9 +46,9 @@ def read_header(source: Source, priors: Iterable[Prior]) -> tuple[Header, Prior 
     taken = _Taken(source, MAGIC + bytes([version]))
     try:
         header = _json(taken) if version == 1 else _fields(taken, priors)
-    except (PackingError, ValueError) as error:
-        if isinstance(error, TruncatedError):
-            raise
+    except TruncatedError:
+        raise
+    except ValueError as error:
         raise HeaderError(f"damaged header: {error}") from error
     if int.from_bytes(source.take(4), "little") != crc32(taken.data):
         raise HeaderError("damaged header: its checksum does not match")
@@ -63,38 +66,38 @@ class _Taken:
     def __init__(self, source: Source, data: bytes) -> None:
         self._source, self.data = source, data
 
-    def bytes(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         data = self._source.take(count)
         self.data += data
         return data
 
     def integer(self) -> int:
-        return unpack_varint(self.bytes)
+        return unpack_varint(self.take)
 
 
 def _fields(taken: _Taken, priors: Iterable[Prior]) -> Made:
     """What makes the header of version 2, once its bytes are known to be undamaged."""
-    kind = taken.bytes(1)[0]
+    kind = taken.take(1)[0]
     require(kind <= BY_PRIOR | LENGTH_IN_TRAILER, f"{kind} is no kind")
     if kind & BY_PRIOR:
-        id_, codebooks = taken.bytes(8).hex(), taken.integer()
+        id_, codebooks = taken.take(8).hex(), taken.integer()
         rate_hz, num_samples = _original(taken, kind)
 
         def by_prior() -> tuple[Header, Prior]:
             prior = next((prior for prior in priors if prior.id == id_), None)
             if prior is None:
                 raise UnknownPriorError(id_)
-            return Header.of(prior, codebooks, rate_hz, num_samples), prior
+            return Header.by_prior(prior, codebooks, rate_hz, num_samples), prior
 
         return by_prior
     length = taken.integer()
     require(length <= 4 * MAX_NAME, f"a name of {length} bytes")
-    name, weights = taken.bytes(length), taken.bytes(8).hex()
+    name, weights = taken.take(length), taken.take(8).hex()
     codec_rate_hz, hop = taken.integer(), taken.integer()
     points: list[int] = []
     for _ in range(taken.integer()):
         count, size = taken.integer(), taken.integer()
-        require(1 <= count <= MAX_PAIRS - len(points), "too many codebooks, or a run of none")
+        require(1 <= count <= MAX_CODEBOOKS - len(points), "too many codebooks, or a run of none")
         points += [size] * count
     rate_hz, num_samples = _original(taken, kind)
     return lambda: (Header(name.decode(), weights, rate_hz, codec_rate_hz, hop, tuple(points), num_samples), None)
@@ -107,9 +110,9 @@ def _original(taken: _Taken, kind: int) -> tuple[int, int | None]:
 
 def _json(taken: _Taken) -> Made:
     """The same of version 1."""
-    length = int.from_bytes(taken.bytes(2), "little")
+    length = int.from_bytes(taken.take(2), "little")
     require(length <= MAX_JSON_BYTES, f"it claims {length} bytes, more than {MAX_JSON_BYTES}")
-    text = taken.bytes(length)
+    text = taken.take(length)
     return lambda: (_header_from_json(text), None)
 
 
@@ -127,7 +130,7 @@ def _header_from_json(text: bytes) -> Header:
         is_run = isinstance(run, list) and len(run) == 2 and all(map(_is_integer, run))
         require(is_run, "points is no list of [count, size]")
         count, size = run
-        require(1 <= count <= MAX_PAIRS, f"a count in points is not in 1..{MAX_PAIRS}")
+        require(1 <= count <= MAX_CODEBOOKS, f"a count in points is not in 1..{MAX_CODEBOOKS}")
         points += [size] * count
     return Header(**{JSON_FIELDS[name]: value for name, value in fields.items()} | {"points": tuple(points)})
 

@@ -1,4 +1,4 @@
-"""Integers <-> bytes: indices [frames pairs] at their true size, and variable-length integers.
+"""Integers <-> bytes: indices [frames codebooks] at their true size, and variable-length integers.
 
 An index out of n equally likely points is worth log2(n) bits: 6.41 for 85 points, where whole bits would
 spend 7. The range coder of `constriction` with uniform models spends what an index is worth. Its arithmetic
@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 from jaxtyping import Int64, Integer
 
-MAX_PAIRS = 64
+MAX_CODEBOOKS = 64
 MAX_ALPHABET = 1 << 20
 
 MAX_INTEGER = (1 << 42) - 1  # six bytes of seven bits; 265 days of samples at 192 kHz
@@ -57,26 +57,26 @@ def max_packed_bytes(frames: int, points: tuple[int, ...]) -> int:
     return ceil(frames * sum((n - 1).bit_length() + 2**-7 for n in points if n > 1) / 8) + 8
 
 
-def pack(indices: Integer[np.ndarray, "frames pairs"], points: tuple[int, ...]) -> bytes:
-    """Indices in 0..points[pair]-1 as bytes; first all of pair 0, then all of pair 1, and so on."""
+def pack(indices: Integer[np.ndarray, "frames codebooks"], points: tuple[int, ...]) -> bytes:
+    """Indices in 0..points[codebook]-1 as bytes; first all of codebook 0, then all of codebook 1, and so on."""
     encoder = constriction.stream.queue.RangeEncoder()
-    for pair, size in enumerate(points):
+    for codebook, size in enumerate(points):
         if size > 1:  # one symbol carries nothing, and the coder has no model for it
-            column = np.ascontiguousarray(indices[:, pair], dtype=np.int32)
+            column = np.ascontiguousarray(indices[:, codebook], dtype=np.int32)
             encoder.encode(column, constriction.stream.model.Uniform(size))
     return payload_of(encoder)
 
 
-def unpack(payload: bytes, frames: int, points: tuple[int, ...]) -> Int64[np.ndarray, "frames pairs"]:
-    """The inverse of `pack`; allocates frames x pairs, so the caller bounds `frames` first."""
+def unpack(payload: bytes, frames: int, points: tuple[int, ...]) -> Int64[np.ndarray, "frames codebooks"]:
+    """The inverse of `pack`; allocates frames x codebooks, so the caller bounds `frames` first."""
     decoder = decoder_of(payload)
     if payload and max(points) == 1:
         raise PackingError("a payload for indices that carry nothing")
     indices = np.zeros((frames, len(points)), dtype=np.int64)
     try:
-        for pair, size in enumerate(points):
+        for codebook, size in enumerate(points):
             if size > 1:
-                indices[:, pair] = decoder.decode(constriction.stream.model.Uniform(size), frames)
+                indices[:, codebook] = decoder.decode(constriction.stream.model.Uniform(size), frames)
     except AssertionError as error:  # what constriction raises for words that no encoder writes
         raise PackingError("the payload is no output of the range coder") from error
     if not decoder.maybe_exhausted():

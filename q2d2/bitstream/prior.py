@@ -11,7 +11,7 @@ Frames are coded one after the other and in a frame the groups of codebooks; the
     the frames before   their values, running averages of these, and for each codebook its last index
     the groups before   of the same frame
 
-    logits = output @ max(0, past @ seen + sum of mix[index so far]) + bias + follow[last index]
+    logits = output @ max(0, past @ seen + by_rate + by_group + sum of mix[index so far]) + bias + follow[last index]
 
 A chunk begins with nothing seen. Codebooks beyond those of a lower rate are as if they were never there.
 """
@@ -35,20 +35,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from q2d2.bitstream.fields import require, require_codec, require_range
-from q2d2.bitstream.packing import MAX_PAIRS, PackingError, decoder_of, payload_of
+from q2d2.bitstream.packing import MAX_CODEBOOKS, PackingError, decoder_of, payload_of
 
 VALUE_PLACES, KEPT_PLACES, PLACES = 8, 6, 10  # binary places: of values, more of them in averages, of everything else
 HIDDEN_PLACES = VALUE_PLACES + KEPT_PLACES + PLACES
 LOGIT_PLACES = 6
-OCTAVES = 18  # a point is never taken to be less likely than the likeliest by more than that
+OCTAVES = 18  # points less likely than the likeliest by more than that share 2^-24 each, 24 bits
 TOTAL = 1 << 16  # what the shares of a codebook add up to
 MAX_POINTS = 1 << 14  # of a codebook; TOTAL * 2^OCTAVES * MAX_POINTS is below 2^53
 FOLLOWED = 256  # points: codebooks of more have no table of what follows what
 EXACT = 1 << 53
 MAX_BACK = 16
-MAX_NUMBERS = 1 << 23  # in memory, 64 MiB: a prior's file is small, and what becomes of it should be
+MAX_NUMBERS = 1 << 23  # in memory, 64 MiB: a prior's file is small, and what becomes of it for a rate should be
 BLOCK, BLOCK_SHARES = 256, 1 << 20  # most frames, and shares, that are computed at once where all indices are known
-SHARES = constriction.stream.model.Categorical(perfect=False)
+CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
 ABOUT = {
     "model": str,
     "weights": str,
@@ -130,13 +130,13 @@ class Prior:
         return prior
 
     def pack(self, indices: Integer[np.ndarray, "frames codebooks"]) -> bytes:
-        """A chunk: indices of the first so many codebooks, each in its alphabet."""
+        """A chunk: indices of the first so many codebooks. That each is in its alphabet is not checked."""
         encoder = constriction.stream.queue.RangeEncoder()
         for symbols, steps in self._blocks(indices):
             symbols = symbols.astype(np.int32)
             for frame, row in enumerate(symbols):
                 for columns, shares in steps:
-                    encoder.encode(row[columns], SHARES, shares[frame])
+                    encoder.encode(row[columns], CATEGORICAL, shares[frame])
         return payload_of(encoder)
 
     def unpack(self, payload: bytes, frames: int, codebooks: int) -> Int64[np.ndarray, "frames codebooks"]:
@@ -149,8 +149,9 @@ class Prior:
             for row in indices:
                 hidden = past.hidden()
                 for group in network.groups:
-                    found = decoder.decode(SHARES, group.shares(hidden, past.last[group.columns]))
+                    found = decoder.decode(CATEGORICAL, group.shares(hidden, past.last[group.columns]))
                     row[group.columns] = found
+                    # a forged payload may hold points that only fill up an alphabet: those are refused below
                     hidden += np.add.reduce(network.mix.take(found + group.rows, axis=0, mode="clip"))
                 if (row >= points).any():
                     raise PackingError("the payload holds points that its codebooks lack")
@@ -162,7 +163,7 @@ class Prior:
         return indices
 
     def bits(self, indices: Integer[np.ndarray, "frames codebooks"]) -> Float64[np.ndarray, " codebooks"]:
-        """What each codebook costs in `pack`, the coder's own bits aside."""
+        """Bits that each codebook takes in `pack`, summed over the frames; the coder's last words are not counted."""
         total = np.zeros(indices.shape[1])
         for symbols, steps in self._blocks(indices):
             for columns, shares in steps:
@@ -171,6 +172,7 @@ class Prior:
         return total
 
     def _blocks(self, indices: Integer[np.ndarray, "frames codebooks"]) -> Iterator[tuple[np.ndarray, list[_Step]]]:
+        """The indices of a few frames at a time, and the shares of all their groups."""
         network = self._network(indices.shape[1])
         past = _Past(network)
         block = max(1, min(BLOCK, BLOCK_SHARES // network.filled))
@@ -192,7 +194,7 @@ class Prior:
     def _check(self) -> None:
         """ValueError unless the shapes fit together and no sum can leave what float64 holds exactly."""
         require_codec(self.model, self.weights, self.codec_rate_hz, self.hop)
-        require_range("the number of codebooks", len(self.points), 1, MAX_PAIRS)
+        require_range("the number of codebooks", len(self.points), 1, MAX_CODEBOOKS)
         for size in self.points:
             require_range("each of points", size, 1, MAX_POINTS)
         for number in (*self.decays, self.frames_back, len(self.decays)):
@@ -233,7 +235,7 @@ class Prior:
 
 
 def follow_rows(points: Sequence[int]) -> list[int]:
-    """After how many indices a codebook's points are told apart: after all and after none, or never if it is large."""
+    """Rows of `follow` of each codebook: after no index and after each; a single one for more than FOLLOWED points."""
     return [size + 1 if size <= FOLLOWED else 1 for size in points]
 
 
@@ -297,7 +299,7 @@ class _Group:
     def shares(
         self, hidden: Float64[np.ndarray, "*frames H"], last: Int64[np.ndarray, "*frames group"]
     ) -> Float64[np.ndarray, "*frames group points"]:
-        """last: as in `_Past`."""
+        """Whole numbers that add up to TOTAL. `last`: as in `_Past`."""
         down = (np.maximum(hidden, 0) @ self._output).reshape(*hidden.shape[:-1], *self._shape)
         down += self._down.take(last, axis=0)
         down -= np.minimum.reduce(down, -1, keepdims=True)
@@ -321,7 +323,7 @@ class _Network:
         self.rows = offsets[:codebooks]
         self.filled = sum(len(group.rows) * group.largest for group in self.groups)
         self.after = np.concatenate([group.after for group in self.groups])
-        self.followed = np.minimum(np.array(follow_rows(prior.points)[:codebooks]) - 1, 1)
+        self.followed = np.array(prior.points[:codebooks]) <= FOLLOWED  # whether the last index counts
         # what an index adds to the hidden units; that of a group's first codebook also goes over to the next group
         self.mix = prior.mix.astype(np.float64)
         changes = np.diff(prior.by_group.astype(np.float64), axis=0)

@@ -42,8 +42,8 @@ class Damage(NamedTuple):
     reason: str
 
 
-class Frames(NamedTuple):
-    """A chunk as it stands in a file."""
+class DecodedChunk(NamedTuple):
+    """A chunk of a file, and what it takes there."""
 
     start_frame: int
     indices: Int64[np.ndarray, "frames codebooks"]
@@ -90,8 +90,8 @@ class Reader:
     it is through. A damaged header is always an error, and so is a prior that
     is not among `priors`.
 
-    Holds one chunk (2 MiB at most) and the seek table (16 bytes per chunk), whatever the file claims. Fill
-    gaps piece by piece: where no seek table bounds it, the size of a gap is only what the file claims.
+    Holds one chunk (2 MiB at most), the prior (64 MiB at most) and the seek table (16 bytes per chunk), whatever the
+    file claims. Fill gaps piece by piece: where no seek table bounds it, the size of a gap is what the file claims.
     """
 
     header: Header
@@ -140,8 +140,8 @@ class Reader:
         for chunk in self.chunks():
             yield chunk.start_frame, chunk.indices
 
-    def chunks(self) -> Iterator[Frames]:
-        """Chunk by chunk, as iteration, and what each costs."""
+    def chunks(self) -> Iterator[DecodedChunk]:
+        """Every undamaged chunk, with its sizes in bytes and whether the prior coded it."""
         self.damage = []
         for chunk in self._in_sequence() if self._table is None else self._by_table(self._table):
             try:
@@ -149,7 +149,9 @@ class Reader:
             except DamagedChunkError as error:
                 self._report(chunk.start_frame, chunk.num_frames, error)
                 continue
-            yield Frames(chunk.start_frame, indices, chunk.num_bytes, len(chunk.payload.data), chunk.payload.by_prior)
+            yield DecodedChunk(
+                chunk.start_frame, indices, chunk.num_bytes, len(chunk.payload.data), chunk.payload.by_prior
+            )
 
     def read(self, start_frame: int, stop_frame: int) -> Int64[np.ndarray, "frames codebooks"]:
         """Frames start_frame..stop_frame-1, reading only their chunks.

@@ -36,7 +36,7 @@ class UnknownPriorError(BitstreamError):
     """The prior that the indices were coded with is not among those that the reader was given."""
 
     def __init__(self, prior: str) -> None:
-        super().__init__(f"its indices were coded with the prior {prior}: load the model that this belongs to")
+        super().__init__(f"coded with the prior {prior}, which is not at hand: load the model whose prior it is")
         self.prior = prior
 
 

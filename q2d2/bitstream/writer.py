@@ -36,8 +36,8 @@ class Writer:
     The file may be a pipe: nothing is ever sought. The bytes do not depend on how the frames were split over
     calls of `write`. Each chunk is flushed, so a killed writer loses at most its last chunk and a half.
 
-    With the `prior` that the header names a chunk is coded by it where that is shorter; without, every index costs
-    log2(points) bits, and the rate is constant.
+    With the `prior` that the header names, a chunk is coded by it where that is shorter. Without, every index takes
+    log2(points) bits, and the rate is constant, also where the header names one. `Codec.writer` makes both.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Writer:
         chunk_frames: int = DEFAULT_CHUNK_FRAMES,
         prior: Prior | None = None,
     ) -> None:
-        if prior is not None and header != Header.of(
+        if prior is not None and header != Header.by_prior(
             prior, len(header.points), header.sample_rate_hz, header.num_samples
         ):
             raise ValueError(f"the header is not that of a file by the prior {prior.id}")
@@ -102,17 +102,17 @@ class Writer:
         self._put(pack_trailer(trailer, self._position))
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
-        pairs = len(self.header.points)
+        codebooks = len(self.header.points)
         if indices.dtype.kind not in "iu":
             raise TypeError(f"indices are {indices.dtype}, not integers")
-        if indices.ndim != 2 or indices.shape[1] != pairs:
-            raise ValueError(f"indices have shape {indices.shape}, not (frames, {pairs})")
+        if indices.ndim != 2 or indices.shape[1] != codebooks:
+            raise ValueError(f"indices have shape {indices.shape}, not (frames, {codebooks})")
         outside = (indices < 0) | (indices >= np.array(self.header.points))
         if outside.any():
-            frame, pair = np.argwhere(outside)[0]
+            frame, codebook = np.argwhere(outside)[0]
             raise ValueError(
-                f"index {indices[frame, pair]} of pair {pair} in frame {self.num_frames + frame}"
-                f" is outside 0..{self.header.points[pair] - 1}"
+                f"index {indices[frame, codebook]} of codebook {codebook} in frame {self.num_frames + frame}"
+                f" is outside 0..{self.header.points[codebook] - 1}"
             )
         return indices.astype(np.int32)
 

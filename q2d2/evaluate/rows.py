@@ -76,9 +76,8 @@ def read_rows(text: str) -> list[Row]:
             delay_ms=float(line["delay_ms"]) if line["delay_ms"] else None,
             scores={name: float(line[name]) if line[name] else None for name in scores},
             note=line["note"],
-            index_bits=float(line["index_bits"])
-            if line.get("index_bits")
-            else None,  # older tables have no such column
+            # older tables have no such column
+            index_bits=float(line["index_bits"]) if line.get("index_bits") else None,
         )
         for line in reader
     ]

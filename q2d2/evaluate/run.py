@@ -206,7 +206,8 @@ def _key(
 ) -> str:
     """What results depend on: with another of these, those of an interrupted evaluation are of no use."""
     files = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in clips if path.is_file()]
-    weights = next(system.codec.weights for system in systems if isinstance(system, Model))
+    codec = next(system.codec for system in systems if isinstance(system, Model))
+    weights = (codec.weights, None if codec.prior is None else codec.prior.id)
     known = [system.missing() for system in systems]
     return repr(
         (weights, [s.name for s in systems], known, config.peers, [m.name for m in config.chosen], missing, files)

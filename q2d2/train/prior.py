@@ -41,7 +41,7 @@ class FitConfig:
 
     data: Path  # a packed corpus, a folder of audio or a manifest
     hours: float = 6.0  # of speech, drawn at random
-    steps: int = 3000  # of 77 s of speech each
+    steps: int = 3000  # of 8 x 512 frames
     hidden: int = 192  # units: more save a little more, and take longer to code
     learning_rate: float = 4e-3
     source_weights: dict[str, float] = field(default_factory=dict)  # how often; default 1 + log10(speakers)
@@ -52,36 +52,50 @@ class FitConfig:
             raise ValueError("hours, steps, hidden and learning_rate must be positive")
 
 
-class Saved(NamedTuple):
-    """Bits a frame of a rate, on speech that was not trained on."""
+class Saving(NamedTuple):
+    """Bits a frame of a rate, on crops that were not trained on, of the same recordings."""
 
     rate: str
     codebooks: int
-    raw: float  # log2(points)
-    coded: float
+    raw_bits: float  # log2(points)
+    coded_bits: float
 
     @property
     def share(self) -> float:
-        return 1 - self.coded / self.raw if self.raw else 0.0
+        """Saved of log2(points)."""
+        return 1 - self.coded_bits / self.raw_bits if self.raw_bits else 0.0
+
+    def __str__(self) -> str:
+        bits = f"{self.coded_bits:.2f} bits a frame for {self.raw_bits:.2f}, {self.share:.1%} less"
+        return f"rate {self.rate}: {bits} (on crops that were not trained on)"
 
 
-def fit(codec: Codec, config: FitConfig) -> tuple[Prior, list[Saved]]:
-    """The prior of a codec, and what it saves. Shows progress on a terminal."""
+def fit(codec: Codec, config: FitConfig) -> tuple[Prior, list[Saving]]:
+    """The prior of a codec, and what it saves. Shows progress on a terminal.
+
+    ValueError if there is nothing to code, or nothing saved; FloatingPointError where the loss goes astray; PriorError
+    where the network became too large for whole numbers.
+    """
     if max(codec.quantizer.points) < 2:
         raise ValueError(f"{codec.config.name} has no codebook of two points or more: there is nothing to code")
     torch.manual_seed(config.seed)
     spoken = list(draw_indices(codec, config))
     held_out = spoken[::HELD_OUT]
-    trained_on = [indices for i, indices in enumerate(spoken) if i % HELD_OUT] or held_out
+    trained_on = [indices for i, indices in enumerate(spoken) if i % HELD_OUT]
     network = PriorNetwork(codec.quantizer.points, groups(codec), config.hidden)
     _train(network, trained_on, list(codec.rates.values()), config)
     prior = network.rounded(codec)
-    saved = []
+    savings = []
     for rate, codebooks in codec.rates.items():
         coded = sum(prior.bits(indices[:FRAMES, :codebooks]).sum() for indices in held_out)
         frames = sum(len(indices[:FRAMES]) for indices in held_out)
-        saved.append(Saved(rate, codebooks, math.fsum(map(math.log2, prior.points[:codebooks])), coded / frames))
-    return prior, saved
+        savings.append(Saving(rate, codebooks, math.fsum(map(math.log2, prior.points[:codebooks])), coded / frames))
+    if worthless := [saving.rate for saving in savings if saving.share <= 0]:
+        raise ValueError(
+            f"the prior saves nothing at {', '.join(worthless)} on crops that were not trained on: give it more hours, "
+            f"fewer steps or fewer hidden units"
+        )
+    return prior, savings
 
 
 def groups(codec: Codec) -> tuple[int, ...]:

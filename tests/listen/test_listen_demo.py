@@ -71,8 +71,8 @@ def test_the_picture_counts_honestly(client, sent, clip, small_codec):
         data = client.get(f"{sent}/{sound['name']}.q2d2").content
         assert sound["bytes"] == len(data)
         assert sound["file_bps"] == pytest.approx(8 * len(data) / duration_s)
-        assert sound["token_bps"] == pytest.approx(small_codec.bitrate_bps(sound["name"]))
-        assert sound["token_bps"] < sound["file_bps"]
+        assert sound["index_bps"] == pytest.approx(small_codec.bitrate_bps(sound["name"]))
+        assert sound["index_bps"] < sound["file_bps"]
     indices = small_codec.encode(clip, RATE_HZ).indices.numpy()
     assert len(picture["pairs"]) == 3
     for number, pair in enumerate(picture["pairs"]):

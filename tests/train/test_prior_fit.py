@@ -12,7 +12,7 @@ from small_codecs import LIVE_TOKENS, TINY, make_codec
 from q2d2 import checkpoint, cli
 from q2d2.codec import UNSAVED
 from q2d2.presets import PRESETS
-from q2d2.train.prior import FRAMES, FitConfig, PriorNetwork, Saved, _train, fit, groups
+from q2d2.train.prior import FRAMES, FitConfig, PriorNetwork, _train, fit, groups
 
 
 @pytest.mark.parametrize("codebooks", [1, 2, 3, 4])
@@ -86,11 +86,11 @@ def speech_folder(audio_file, speech_like, tmp_path):
 
 def test_fit_says_what_it_saves_on_speech_held_out(model_folder, speech_folder):
     codec = checkpoint.load(model_folder)
-    prior, saved = fit(codec, FitConfig(speech_folder, hours=0.04, steps=40, hidden=16))
+    prior, savings = fit(codec, FitConfig(speech_folder, hours=0.04, steps=40, hidden=16))
     assert (prior.weights, prior.points, prior.hop) == (codec.weights, codec.quantizer.points, codec.hop)
-    assert [rate.codebooks for rate in saved] == list(codec.rates.values())
-    for rate in saved:
-        assert rate.raw == pytest.approx(codec.bitrate_bps(rate.codebooks) / codec.frame_rate_hz)
+    assert [rate.codebooks for rate in savings] == list(codec.rates.values())
+    for rate in savings:
+        assert rate.raw_bits == pytest.approx(codec.bitrate_bps(rate.codebooks) / codec.frame_rate_hz)
         assert 0.02 < rate.share < 0.9
 
 
@@ -115,16 +115,18 @@ def test_the_verb_writes_what_every_command_then_finds(model_folder, speech_fold
     assert cli.main(["info", str(after)]) == 1
     assert "coded with the prior" in capsys.readouterr().err
     assert cli.main(["decode", str(after), str(tmp_path / "x.wav")]) == 1
-    assert "load the model that this belongs to; this is speech version" in capsys.readouterr().err
+    assert "which is not at hand: load the model whose prior it is; this is speech" in capsys.readouterr().err
 
 
-def test_a_prior_stays_with_its_weights(model_folder, speech_folder, monkeypatch):
+def test_a_prior_stays_with_its_weights(model_folder, tmp_path, monkeypatch):
     codec = checkpoint.load(model_folder)
     prior = PriorNetwork(codec.quantizer.points, (0,), 4).rounded(codec)
     (model_folder / checkpoint.PRIOR).write_bytes(prior.data)
     assert checkpoint.load(model_folder).prior.id == prior.id
     checkpoint.save(codec, model_folder)  # what the end of a training does that was at its end before
     assert checkpoint.load(model_folder).prior.id == prior.id
+    checkpoint.save(checkpoint.load(model_folder), tmp_path / "copy")
+    assert checkpoint.load(tmp_path / "copy").prior.id == prior.id
 
     with torch.no_grad():
         next(codec.parameters()).add_(0.1)
@@ -152,14 +154,12 @@ def test_a_prior_that_does_not_fit_is_refused_and_fitted_again(wrong, model_fold
     assert f"prior         {checkpoint.load(model_folder).prior.id}, " in capsys.readouterr().out
 
 
-def test_a_prior_that_saves_nothing_is_not_written(model_folder, tmp_path, monkeypatch, capsys):
-    def fit(codec, config):
-        prior = PriorNetwork(codec.quantizer.points, (0,), 4).rounded(codec)
-        return prior, [Saved("1k", 2, 12.0, 9.0), Saved("3k", 5, 30.0, 30.5)]
-
-    monkeypatch.setattr("q2d2.train.prior.fit", fit)
-    assert cli.main(["fit-prior", str(model_folder), "--data", str(tmp_path)]) == 1
-    assert "saves nothing at 3k, and is not written" in capsys.readouterr().err
+def test_a_prior_that_saves_nothing_is_not_written(model_folder, speech_folder, monkeypatch, capsys):
+    """What fitting left is the network as it began, which knows nothing."""
+    monkeypatch.setattr("q2d2.train.prior._train", lambda *arguments: None)
+    command = ["fit-prior", str(model_folder), "--data", str(speech_folder), "--hours", "0.01", "--steps", "1"]
+    assert cli.main(command) == 1
+    assert "the prior saves nothing at " in capsys.readouterr().err
     assert not (model_folder / checkpoint.PRIOR).exists()
 
 

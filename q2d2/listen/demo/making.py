@@ -144,12 +144,12 @@ def _picture(codec: Codec, clip: Clip, material: Material, sounds: list[Sound]) 
 
 
 def _size(codec: Codec, sound: Sound, duration_s: float) -> dict[str, int | float]:
-    """Bytes and bits per second of a file, header and all, and of its tokens alone."""
+    """Bytes and bits per second of a file, header and all, and of its tokens at log2(points), without a prior."""
     if sound.file is None:
         return {}
     pairs = len(codec.reader(io.BytesIO(sound.file)).header.points)
     return {
         "bytes": len(sound.file),
         "file_bps": 8 * len(sound.file) / duration_s,
-        "token_bps": codec.bitrate_bps(pairs),
+        "index_bps": codec.bitrate_bps(pairs),
     }

@@ -9,7 +9,7 @@ export function sizesTable(clip, url, onSave) {
   const measures = {
     bytes: ({ bytes }) => count(bytes),
     "bit/s": ({ file_bps: bps }) => count(bps),
-    "bit/s of the tokens alone": ({ token_bps: bps }) => (bps ? count(bps) : "–"),
+    "bit/s as log2(points)": ({ index_bps: bps }) => (bps ? count(bps) : "–"),
     "times smaller than 16-bit PCM": ({ bytes }) => (bytes === pcm.bytes ? "1" : (pcm.bytes / bytes).toFixed(1)),
   };
   const head = row("", "th", ...sizes.map(({ name }) => name));
