@@ -36,6 +36,7 @@ class PriorRelease(NamedTuple):
 PRIORS = {
     "5f3f52f294f2737b": PriorRelease("e1854adae60f6109", "q2d2 0.1.0 at commit 91e273a"),
     "f54b3c0046819a30": PriorRelease("e1854adae60f6109"),
+    "22502157ef376f31": PriorRelease("8e06815218b3363c"),
 }
 
 
