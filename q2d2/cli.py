@@ -19,7 +19,7 @@ from q2d2.console import UsageError, one_line, say
 
 USAGE = """usage: q2d2 VERB ...
 
-A neural speech codec: files of 1, 3 and 5.5 kbit/s from one small model.
+A neural speech codec: files of 1, 2.8 and 5.4 kbit/s from one small model.
 
   encode IN OUT    audio to .q2d2          q2d2 encode talk.mp3 talk.q2d2 --rate 3k
   decode IN OUT    .q2d2 to audio          q2d2 decode talk.q2d2 talk.wav
