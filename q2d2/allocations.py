@@ -44,7 +44,7 @@ REFINED = (
     + parse("R2x2>5 S3x2>6 S3x3>7 2*S2x2>8 S3x2>10 2*S3x3>11 2*S2x2>13 S3x3>15 S3x2>16 3*S2x2>17 3*S3x3 R2x2 8*S2x2")
 )
 
-# `speech`: what files of 1.03, 3.3 and 6.8 kbps hold once the indices are coded: 27, 75 and 144 bits before
+# `speech`: what files of 1.03, 3.3 and 6.8 kbps were expected to hold once coded: 27, 75 and 144 bits before
 CODED = (
     parse("R13x9 S8x6 S6x5 S4x3 S3x3 S2x2")
     + parse("2*S3x3>0 S2x2>2 S2x3>3 S3x2>4 S3x3>5 S6x6 S6x5 3*S4x4 3*S3x3")

@@ -18,7 +18,7 @@ from q2d2.vocos import VocosConfig
 R7, R9 = RhombicGrid((7, 7)), RhombicGrid((9, 9))
 
 # One model, three rates: prefixes of the same 48 pairs at 53.3 frames a second, of which the later refine the earlier.
-# Their indices are 1.44, 4.01 and 7.70 kbps, made for files of 1.03, 3.3 and 6.8 kbps once indices are coded.
+# Their indices are 1.44, 4.01 and 7.70 kbps, planned for files of 1.03, 3.3 and 6.8 kbps; they are 0.99, 2.80 and 5.40.
 SPEECH = CodecConfig(
     name="speech",
     encoder=SpectralEncoderConfig(bypass=64, high_pass_hz=30.0),
