@@ -155,7 +155,8 @@ def _folder(model: str | Path) -> Path:
     except Exception as error:  # of many unrelated kinds: names, network, permissions, caches
         raise ModelError(
             f"{model}: is no local folder, and the hub did not give it ({type(error).__name__}); check the name and "
-            f"the network, or download {CONFIG} and {WEIGHTS} by hand into a folder and give that"
+            f"the network, or download {CONFIG}, {WEIGHTS} and, if there is one, {PRIOR} by hand into a folder and "
+            f"give that"
         ) from error
 
 

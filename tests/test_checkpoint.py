@@ -117,7 +117,7 @@ def test_what_float16_cannot_hold_stays_float32(tmp_path):
 def test_files_name_the_weights_they_need(folder, tmp_path):
     codec = load(folder)
     data = codec.compress(make_speech_like(0.5), RATE_HZ)
-    assert codec.weights.encode() in data
+    assert bytes.fromhex(codec.weights) in data
     stored = load_file(folder / WEIGHTS)
     stored["encoder.embed.bias"][0] += 1
     save_file(stored, folder / WEIGHTS)
@@ -251,7 +251,7 @@ def test_what_can_be_no_hub_id_is_a_folder_that_is_not_there(name, tmp_path, mon
         load(name)
 
 
-def test_a_hub_id_is_fetched_without_anything_but_the_two_files(folder, monkeypatch):
+def test_a_hub_id_is_fetched_without_anything_but_a_models_files(folder, monkeypatch):
     asked = {}
 
     def fetch(name: str, allow_patterns: list[str]) -> str:
@@ -260,7 +260,7 @@ def test_a_hub_id_is_fetched_without_anything_but_the_two_files(folder, monkeypa
 
     monkeypatch.setattr(checkpoint, "snapshot_download", fetch)
     assert load("someone/speech").weights == load(folder).weights
-    assert asked == {"someone/speech": [CONFIG, WEIGHTS]}
+    assert asked == {"someone/speech": [CONFIG, WEIGHTS, checkpoint.PRIOR]}
 
 
 @pytest.mark.parametrize("error", [OSError("no route to host"), ValueError("bad name"), RuntimeError("xet")])
@@ -271,7 +271,9 @@ def test_without_the_hub_the_error_says_what_to_do(monkeypatch, error):
     monkeypatch.setattr(checkpoint, "snapshot_download", fail)
     with pytest.raises(ModelError, match="someone/speech: is no local folder, and the hub did not give it") as raised:
         load("someone/speech")
-    assert "download config.json and model.safetensors by hand" in str(raised.value)
+    assert "download config.json, model.safetensors and, if there is one, prior.safetensors by hand" in str(
+        raised.value
+    )
 
 
 def test_a_codec_cannot_be_loaded_from_what_is_not_there(tmp_path, monkeypatch):
