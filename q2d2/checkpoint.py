@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -24,7 +24,6 @@ from torch import Tensor
 from q2d2.atomic import replacing, write_whole
 from q2d2.bitstream import Prior, PriorError
 from q2d2.codec import Codec, CodecConfig
-from q2d2.releases import model_with_prior
 
 SHIPPED = Path(__file__).parent / "models"
 CONFIG, WEIGHTS, PRIOR = "config.json", "model.safetensors", "prior.safetensors"
@@ -113,10 +112,11 @@ def load(model: str | Path | None = None, with_prior: bool = True) -> Codec:
     return codec.eval()
 
 
-def shipped_prior(prior: str) -> Prior | None:
-    """The prior of this id, if a model in the package has it."""
-    model = model_with_prior(prior)
-    return None if model is None else Prior.load(SHIPPED / model / PRIOR)
+def shipped_priors() -> Iterator[Prior]:
+    """The priors of the models in the package, each loaded when it is asked for."""
+    for name in shipped():
+        if (SHIPPED / name / PRIOR).is_file():
+            yield Prior.load(SHIPPED / name / PRIOR)
 
 
 def _load_prior(path: Path, codec: Codec) -> Prior:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import math
 import os
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 from jaxtyping import Float64
 
 from q2d2 import bitstream, checkpoint, presets
-from q2d2.bitstream.header import MAX_HEADER_BYTES
 from q2d2.codec import Codec
 from q2d2.files import FileError, damage_line, named
 from q2d2.opening import open_source
@@ -28,8 +27,8 @@ def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tup
     """
     with open_source(source, seekable=True) as (file, name), named(name):
         begin = file.tell()
-        prior = _prior_of(file, codec)
-        reader = bitstream.Reader(file, "skip", () if prior is None else (prior,))
+        reader = _opened(file, codec)
+        prior = reader.prior
         sizes, coded = [], np.zeros(len(reader.header.points))
         for chunk in reader.chunks():
             sizes.append((len(chunk.indices), chunk.num_bytes, chunk.by_prior))
@@ -64,20 +63,12 @@ def file_rows(source: str | os.PathLike[str], codec: Codec | None = None) -> tup
     return rows, [damage_line(damage, name, frame_rate_hz) for damage in reader.damage]
 
 
-def _prior_of(file: bitstream.ReadableFile, codec: Codec | None) -> bitstream.Prior | None:
-    """What the file's indices are coded with, if its header names a prior. FileError if that is not known."""
-    begin = file.tell()
-    beginning = file.read(MAX_HEADER_BYTES)
-    file.seek(begin)
-    own = None if codec is None else codec.prior
+def _opened(file: bitstream.ReadableFile, codec: Codec | None) -> bitstream.Reader:
+    own = () if codec is None or codec.prior is None else (codec.prior,)
     try:
-        header = bitstream.parse_header(beginning, () if own is None else (own,))
-        return None if header.prior is None else own
+        return bitstream.Reader(file, "skip", chain(own, checkpoint.shipped_priors()))
     except bitstream.UnknownPriorError as error:
-        prior = checkpoint.shipped_prior(error.prior)
-        if prior is None:
-            raise FileError(f"{error}, with --model") from error
-        return prior
+        raise FileError(f"{error}, with --model") from error
 
 
 def _prior_rows(

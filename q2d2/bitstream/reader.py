@@ -96,6 +96,8 @@ class Reader:
 
     header: Header
     """num_samples is filled in once the trailer has been read: at the start where the file can be sought."""
+    prior: Prior | None
+    """What its header names."""
     damage: list[Damage]
     """What the latest iteration skipped, in the order of the file."""
 
@@ -112,7 +114,7 @@ class Reader:
         self._seekable = file.seekable()
         self._begin = file.tell() if self._seekable else 0
         self._source = Source(file)
-        self.header, self._prior = read_header(self._source, priors)
+        self.header, self.prior = read_header(self._source, priors)
         self.damage = []
         self._streamed = self.header.num_samples is None
         self._first_chunk = self._source.position
@@ -181,8 +183,8 @@ class Reader:
         try:
             if not chunk.payload.by_prior:
                 return unpack(chunk.payload.data, chunk.num_frames, self.header.points)
-            assert self._prior is not None  # without one in the header no chunk can say that it was used
-            return self._prior.unpack(chunk.payload.data, chunk.num_frames, len(self.header.points))
+            assert self.prior is not None  # without one in the header no chunk can say that it was used
+            return self.prior.unpack(chunk.payload.data, chunk.num_frames, len(self.header.points))
         except PackingError as error:
             raise DamagedChunkError(f"damaged chunk at frame {chunk.start_frame}: {error}") from error
 
@@ -226,7 +228,7 @@ class Reader:
         start, stop = int(table.start_frames[number]), int(table.start_frames[number + 1])
         try:
             record = self._source_at(begin).take(end - begin)
-            chunk = read_chunk(Source(io.BytesIO(record)), self.header.points, self._prior is not None)
+            chunk = read_chunk(Source(io.BytesIO(record)), self.header.points, self.prior is not None)
         except BitstreamError:  # fields that no chunk has, or that claim more than the record
             chunk = None
         if chunk is None or not chunk.intact or chunk[:3] != (start, stop - start, end - begin):
@@ -253,7 +255,7 @@ class Reader:
         source = self._source_after_header()
         layout, expected, lost = Layout(), 0, ""
         try:
-            while (chunk := read_chunk(source, self.header.points, self._prior is not None)) is not None:
+            while (chunk := read_chunk(source, self.header.points, self.prior is not None)) is not None:
                 layout.add(chunk.num_frames, chunk.num_bytes)
                 if len(layout.entries) > MAX_TRAILER_BYTES:
                     raise DamagedTrailerError("more chunks than a seek table holds")
